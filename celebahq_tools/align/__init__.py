@@ -1,0 +1,1 @@
+"""Landmark-oriented crop: quad, mirror padding with depth-of-field blur, resampling."""

@@ -1,0 +1,148 @@
+"""The work on one photograph: open, restore, align, score, and keep the face until the selection."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celebahq_tools.align.face import AlignedFace, Observer, align_face, choose_superres_factor
+from celebahq_tools.build_config import BuildConfig
+from celebahq_tools.errors import CelebahqError, RejectionError
+from celebahq_tools.rank.spectrum import QualityScore, score_spectrum
+from celebahq_tools.restore import load_restorer
+from celebahq_tools.restore.base import Restorer
+from celebahq_tools.restore.resample import Lanczos
+from celebahq_tools.source.photo import check_landmarks, decode_photo, read_photo_file
+from celebahq_tools.store.encoding import encode_face, save_encoded
+from celebahq_tools.types import ItemRecord, Pixels, SourceItem
+
+# Errors of the machine, not of a photograph: going on would reject every photograph that follows.
+_FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The configured stages, with nets loaded."""
+
+    size: int
+    resample: Literal["box", "lanczos"]
+    dejpeg: Restorer
+    choose_superres: Callable[[float], Restorer]
+
+
+@lru_cache(maxsize=1)
+def load_stages(config: BuildConfig) -> Stages:
+    """Return the stages of a build, loading its nets once per process.
+
+    Raises:
+        WeightsError: If weights are missing; the message says how to install them.
+        ConfigError: If a restorer's name is unknown or the device is not there.
+    """
+    superres = load_restorer("sr", config.sr, device=config.device)
+
+    def choose_superres(zoom: float) -> Restorer:
+        # A net has one scale; Lanczos takes the power of two that the original would have asked of its net.
+        return Lanczos(choose_superres_factor(zoom)) if isinstance(superres, Lanczos) else superres
+
+    return Stages(
+        size=config.size,
+        resample=config.resample,
+        dejpeg=load_restorer("dejpeg", config.dejpeg, device=config.device),
+        choose_superres=choose_superres,
+    )
+
+
+def process_photo(
+    pixels: Pixels, landmarks: NDArray[np.float32], stages: Stages, *, observe: Observer | None = None
+) -> tuple[AlignedFace, QualityScore]:
+    """Turn one photograph into a face picture and its score; a pure function of its arguments.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB photograph.
+        landmarks: (5, 2) in pixels of the photograph.
+        stages: As made by :func:`load_stages`.
+        observe: Called with the name and picture of each step, for people who want to look.
+    Raises:
+        RejectionError: If the photograph cannot give a face.
+    """
+    check_landmarks(landmarks, width=pixels.shape[1], height=pixels.shape[0])
+    face = align_face(
+        pixels,
+        landmarks,
+        out_size=stages.size,
+        resample=stages.resample,
+        dejpeg=stages.dejpeg,
+        superres=stages.choose_superres,
+        observe=observe,
+    )
+    return face, score_spectrum(face.pixels)
+
+
+def process_item(item: SourceItem, config: BuildConfig, faces: Path) -> ItemRecord:
+    """Work on one item in a worker process and save its face.
+
+    Args:
+        item: The photograph.
+        config: Settings of the build.
+        faces: Folder that receives ``<index>.npz``.
+    Returns:
+        The scored record, or the rejection. Unforeseen errors come back as ``internal.error``: they are listed, and
+        tried again when the build is run again.
+    Raises:
+        OSError: If the disk is full or the folder is not writable: nothing after it could succeed.
+        CelebahqError: If the settings cannot work at all, such as missing weights.
+    """
+    stages = load_stages(config)
+    record = ItemRecord(item.index, item.file, landmarks=item.landmarks, stage="internal", reason="error")
+    try:
+        if item.problem is not None or item.landmarks is None:
+            raise item.problem or RejectionError("landmarks", "missing")
+        data, sha256 = read_photo_file(item.path)
+        record = replace(record, sha256=sha256)
+        face, score = process_photo(decode_photo(data), item.landmarks, stages)
+        save_encoded(face_path(faces, item.index), encode_face(face.pixels))
+    except RejectionError as rejection:
+        return replace(record, stage=rejection.stage, reason=rejection.reason, detail=rejection.detail)
+    except CelebahqError:
+        raise
+    except OSError as error:
+        if error.errno in _FATAL_ERRNOS:
+            raise
+        return replace(record, detail=f"{type(error).__name__}: {error}")
+    except Exception as error:
+        return replace(record, detail=f"{type(error).__name__}: {error}")
+    return replace(
+        record,
+        quad=face.crop.corners,
+        zoom=face.zoom,
+        photo_fraction=face.photo_fraction,
+        score=score.value,
+        components=score.components,
+        stage="",
+        reason="",
+    )
+
+
+def face_path(faces: Path, index: int) -> Path:
+    """Return where a finished face waits; a thousand to a folder, so that no folder grows past what is quick."""
+    return faces / f"{index // 1000:05d}" / f"{index:08d}.npz"
+
+
+def begin_worker(threads: int) -> None:
+    """Prepare a worker process: cv2 keeps to its share of the cores, and Ctrl-C is left to the coordinator.
+
+    Args:
+        threads: Threads that cv2 may use.
+    """
+    import cv2
+
+    cv2.setNumThreads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

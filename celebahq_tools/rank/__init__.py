@@ -1,0 +1,1 @@
+"""Frequency-spectrum quality score."""

@@ -1,0 +1,1 @@
+"""Where photographs and landmarks come from: CelebA and its annotation formats."""

@@ -1,0 +1,240 @@
+"""Read sets of images to score: a folder, a .zip, an .npy or .npz array, or a level of a multi-resolution HDF5 file."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from celebahq_tools.errors import InputError, RejectionError, ShapeError
+from celebahq_tools.store.reader import DatasetReader
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
+_MODES = {"L", "RGB", "P", "1", "CMYK", "YCbCr"}
+
+
+class ImageSource(ABC):
+    """A set of images in a fixed order, read one by one from any thread.
+
+    Attributes:
+        path: Where it lies.
+    """
+
+    path: Path
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Return how messages call an image."""
+
+    @abstractmethod
+    def load(self, index: int) -> NDArray[np.uint8]:
+        """Return one image, (3, H, W) uint8 RGB; grey ones with three equal channels.
+
+        Raises:
+            RejectionError: If it cannot be used: unreadable, 16-bit, or truly transparent.
+        """
+
+    def close(self) -> None:  # noqa: B027 - a folder holds nothing open
+        """Close the underlying file."""
+
+
+class _EncodedSource(ImageSource):
+    """Image files, wherever their bytes lie."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self.path = path
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """Return how messages call an image."""
+        return self._names[index]
+
+    @abstractmethod
+    def _read(self, name: str) -> bytes: ...
+
+    def load(self, index: int) -> NDArray[np.uint8]:
+        """Return one image; see :meth:`ImageSource.load`."""
+        try:
+            return decode_image(self._read(self._names[index]))
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise RejectionError("decode", "unreadable", str(error)) from None
+
+
+class FolderSource(_EncodedSource):
+    """All image files below a folder, by name."""
+
+    def __init__(self, path: Path) -> None:
+        names = sorted(
+            file.relative_to(path).as_posix()
+            for file in path.rglob("*")
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        )
+        super().__init__(path, names)
+
+    def _read(self, name: str) -> bytes:
+        return (self.path / name).read_bytes()
+
+
+class ZipSource(_EncodedSource):
+    """All image files in a .zip, by name; StyleGAN's datasets are such files."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: not a readable .zip file ({error})") from None
+        self._lock = threading.Lock()
+        entries = (name for name in self._zip.namelist() if not Path(name).name.startswith("."))
+        super().__init__(path, sorted(name for name in entries if Path(name).suffix.lower() in SUFFIXES))
+
+    def _read(self, name: str) -> bytes:
+        with self._lock:
+            return self._zip.read(name)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
+
+class ArraySource(ImageSource):
+    """An .npy file, or the only array of an .npz: NCHW or NHWC uint8 with one or three channels."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                if len(loaded.files) != 1:
+                    raise InputError(f"{path}: holds the arrays {', '.join(loaded.files)}; one is expected")
+                loaded = loaded[loaded.files[0]]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: not a readable numpy file ({error})") from None
+        if loaded.dtype != np.uint8:
+            raise ShapeError(f"{path}: holds {loaded.dtype}; expected uint8 in 0..255: scale, round and clip it first")
+        if loaded.ndim != 4 or not {1, 3} & {loaded.shape[1], loaded.shape[3]}:
+            raise ShapeError(f"{path}: shape {loaded.shape} is neither (N, 3, H, W) nor (N, H, W, 3), nor one channel")
+        channels_last = loaded.shape[3] in (1, 3) and loaded.shape[1] not in (1, 3)
+        self._images = loaded.transpose(0, 3, 1, 2) if channels_last else loaded
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        """Return how messages call an image."""
+        return f"image {index}"
+
+    def load(self, index: int) -> NDArray[np.uint8]:
+        """Return one image; see :meth:`ImageSource.load`."""
+        image = self._images[index]
+        return np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])))
+
+
+class DatasetSource(ImageSource):
+    """One level of a multi-resolution HDF5 file."""
+
+    def __init__(self, path: Path, height: int | None) -> None:
+        self.path = path
+        self._reader = DatasetReader(path)
+        self._height = height or self._reader.shapes[0][1]
+        if self._height not in {shape[1] for shape in self._reader.shapes}:
+            known = ", ".join(str(shape[1]) for shape in self._reader.shapes)
+            self._reader.close()
+            raise ShapeError(f"{path}: no level of size {self._height}; pass --size with one of {known}")
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def name(self, index: int) -> str:
+        """Return how messages call an image."""
+        return f"image {index}"
+
+    def load(self, index: int) -> NDArray[np.uint8]:
+        """Return one image; see :meth:`ImageSource.load`."""
+        image = self._reader.read(index, height=self._height)
+        return np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+
+def open_images(path: Path, *, height: int | None = None) -> ImageSource:
+    """Open a set of images.
+
+    Args:
+        path: A folder (searched recursively), .zip, .npy, .npz, or HDF5 file.
+        height: Which level of an HDF5 file; the largest when omitted.
+    Raises:
+        InputError: If there is no such file, it is of another kind, or holds no images.
+        ShapeError: If an array has another type or shape, or the level does not exist.
+        StoreError: If an HDF5 file is damaged.
+    """
+    suffix = path.suffix.lower()
+    source: ImageSource
+    if path.is_dir():
+        source = FolderSource(path)
+    elif not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    elif suffix == ".zip":
+        source = ZipSource(path)
+    elif suffix in (".npy", ".npz"):
+        source = ArraySource(path)
+    elif suffix in HDF5_SUFFIXES:
+        source = DatasetSource(path, height)
+    else:
+        raise InputError(f"{path}: not a set of images; give a folder, or a .zip, .npy, .npz, .h5 or .hdf5 file")
+    if not len(source):
+        source.close()
+        raise InputError(f"{path}: found no images ({' '.join(sorted(SUFFIXES))})")
+    return source
+
+
+def decode_image(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of an encoded image, (3, H, W) uint8 RGB.
+
+    Grey images become three equal channels. An alpha channel that is opaque everywhere is dropped.
+
+    Raises:
+        RejectionError: If it cannot be decoded whole, is 16-bit or float, or has transparent pixels: there is no
+            background that everybody would agree on.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                if image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
+                    raise RejectionError("decode", "transparent", "has transparent pixels; flatten it first")
+            elif image.mode not in _MODES:
+                raise RejectionError("decode", "depth", f"mode {image.mode} is not 8 bits a channel; convert it")
+            pixels = np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise RejectionError("decode", "unreadable", str(error).split(" <")[0]) from None
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def load_image(path: Path) -> NDArray[np.uint8]:
+    """Return one image file, (3, H, W) uint8 RGB.
+
+    Raises:
+        InputError: If it is missing or cannot be used.
+    """
+    try:
+        return decode_image(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except RejectionError as error:
+        raise InputError(f"{path}: {error.detail or error.reason}") from None

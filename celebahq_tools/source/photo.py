@@ -1,0 +1,130 @@
+"""Open one photograph safely: only plain 8-bit RGB pixels pass, everything else is rejected by name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from celebahq_tools.errors import RejectionError
+from celebahq_tools.types import Pixels
+
+# CelebA's largest photograph has 60.5 megapixels.
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 512 * 2**20
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = (None, 0, 1)
+_MODE_REASONS = {
+    "1": "grey",
+    "L": "grey",
+    "LA": "alpha",
+    "RGBA": "alpha",
+    "PA": "alpha",
+    "P": "palette",
+    "CMYK": "cmyk",
+    "I": "bits16",
+    "F": "bits16",
+    "I;16": "bits16",
+    "I;16B": "bits16",
+    "I;16L": "bits16",
+}
+
+
+def read_photo_file(path: Path) -> tuple[bytes, str]:
+    """Return the bytes of a photograph's file and their sha256 in hex.
+
+    Raises:
+        RejectionError: If it is not a readable regular file, is empty, or is over :data:`MAX_BYTES`.
+    """
+    try:
+        if not path.is_file():
+            raise RejectionError("decode", "not_a_file")
+        size = path.stat().st_size
+        if size == 0:
+            raise RejectionError("decode", "empty", "zero bytes")
+        if size > MAX_BYTES:
+            raise RejectionError("decode", "huge", f"{size} bytes, the limit is {MAX_BYTES}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise RejectionError("decode", "unreadable", error.strerror or str(error)) from None
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def decode_photo(data: bytes) -> Pixels:
+    """Return the pixels of an 8-bit RGB photograph.
+
+    Photographs that are grey, palette, CMYK, 16-bit, with alpha, animated or rotated by EXIF are rejected rather than
+    converted: landmarks are given in stored pixels, and a converted picture would differ from its neighbours in
+    ways that a GAN learns.
+
+    Args:
+        data: Contents of the file.
+    Returns:
+        (H, W, 3) uint8 RGB.
+    Raises:
+        RejectionError: With stage ``decode`` and the reason.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Sizes are checked below, before any pixel is decoded.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                _check_header(image)
+                image.load()
+                return np.array(image, dtype=np.uint8)
+    except RejectionError:
+        raise
+    except UnidentifiedImageError:
+        raise RejectionError("decode", "not_an_image") from None
+    except Image.DecompressionBombError as error:
+        raise RejectionError("decode", "huge", str(error)) from None
+    except MemoryError:
+        raise RejectionError("decode", "huge", "does not fit in memory") from None
+    except Exception as error:
+        # Decoders of damaged files raise almost anything: OSError, SyntaxError, struct.error, ZeroDivisionError.
+        reason = "truncated" if "truncated" in str(error) else "damaged"
+        raise RejectionError("decode", reason, f"{type(error).__name__}: {error}") from None
+
+
+def check_landmarks(landmarks: NDArray[np.float32], width: int, height: int) -> None:
+    """Reject landmarks that cannot belong to the photograph.
+
+    CelebA has faces cut by the border, whose points lie a little outside; half a side is the limit.
+
+    Args:
+        landmarks: (5, 2) in pixels.
+        width, height: Size of the photograph in pixels.
+    Raises:
+        RejectionError: With stage ``landmarks`` and reason ``outside`` or ``degenerate``.
+    """
+    size = np.array([width, height], dtype=np.float32)
+    if ((landmarks < -0.5 * size) | (landmarks > 1.5 * size)).any():
+        raise RejectionError("landmarks", "outside", f"more than half a side outside the {width}x{height} photograph")
+    eyes, mouth = landmarks[:2].mean(axis=0), landmarks[3:].mean(axis=0)
+    spread = max(float(np.hypot(*(landmarks[1] - landmarks[0]))), float(np.hypot(*(mouth - eyes))))
+    if spread < 1.0:
+        raise RejectionError("landmarks", "degenerate", "eyes and mouth lie within one pixel")
+
+
+def _check_header(image: ImageFile.ImageFile) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise RejectionError("decode", "huge", f"{width}x{height} pixels, the limit is {MAX_PIXELS}")
+    if getattr(image, "n_frames", 1) > 1:
+        raise RejectionError("decode", "animated", f"{getattr(image, 'n_frames', 0)} frames")
+    if image.mode != "RGB":
+        raise RejectionError("decode", _MODE_REASONS.get(image.mode, "not_rgb"), f"mode {image.mode}")
+    if any(";16" in str(tile[3]) for tile in image.tile):
+        # Pillow would silently drop the low byte of 16-bit RGB.
+        raise RejectionError("decode", "bits16", "16 bits a channel")
+    if "transparency" in image.info:
+        raise RejectionError("decode", "alpha", "a transparent colour")
+    orientation = image.getexif().get(_EXIF_ORIENTATION)
+    if orientation not in _UPRIGHT:
+        raise RejectionError("decode", "exif_rotated", f"orientation {orientation}; rotate the pixels and landmarks")

@@ -1,0 +1,81 @@
+"""The manifest beside a dataset: one CSV row per photograph, kept or not, and why."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from celebahq_tools.atomic import write_atomically
+from celebahq_tools.errors import StoreError
+from celebahq_tools.source.landmark_file import COLUMNS as LANDMARK_COLUMNS
+from celebahq_tools.types import ItemRecord
+
+QUAD_COLUMNS = tuple(f"quad_{corner}_{axis}" for corner in ("nw", "sw", "se", "ne") for axis in "xy")
+_LEADING = ("index", "file", "sha256", "status", "dataset_index", "reason", "detail", "score")
+
+
+def manifest_path(dataset: Path) -> Path:
+    """Return the manifest's path for a dataset: ``faces.h5`` has ``faces.manifest.csv``."""
+    return dataset.with_name(f"{dataset.stem}.manifest.csv")
+
+
+def write_manifest(
+    path: Path, records: Iterable[ItemRecord], *, dataset_index: Mapping[int, int], components: Iterable[str]
+) -> None:
+    """Write the manifest; the file is whole or absent.
+
+    Args:
+        path: CSV file, replaced if it exists.
+        records: Every photograph in index order.
+        dataset_index: Source index to position in the dataset, of the kept ones.
+        components: Names of the score's parts, one column each.
+    Raises:
+        OSError: If the folder cannot be written or the disk is full.
+    """
+    parts = list(components)
+    header = [*_LEADING, *parts, "zoom", "photo_fraction", *QUAD_COLUMNS, *LANDMARK_COLUMNS]
+    with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        for record in records:
+            position = dataset_index.get(record.index)
+            rejected = f"{record.stage}.{record.reason}" if record.reason else ""
+            status = "kept" if position is not None else "rejected" if rejected else "ranked_out"
+            writer.writerow(
+                [
+                    record.index,
+                    record.file,
+                    record.sha256,
+                    status,
+                    "" if position is None else position,
+                    rejected or ("" if position is not None else "rank.below_threshold"),
+                    record.detail,
+                    _cell(record.score),
+                    *(_cell(record.components.get(part)) for part in parts),
+                    _cell(record.zoom),
+                    _cell(record.photo_fraction),
+                    *([""] * 8 if record.quad is None else map(_cell, record.quad.ravel().tolist())),
+                    *([""] * 10 if record.landmarks is None else map(_cell, record.landmarks.ravel().tolist())),
+                ]
+            )
+
+
+def read_manifest(path: Path) -> list[dict[str, str]]:
+    """Return the manifest's rows by column name.
+
+    Raises:
+        StoreError: If the file is missing or not a manifest.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StoreError(f"{path}: cannot read the manifest ({error})") from None
+    if rows and any(name not in rows[0] for name in _LEADING):
+        raise StoreError(f"{path}: not a manifest; expected columns {', '.join(_LEADING)}")
+    return rows
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"

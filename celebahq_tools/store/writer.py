@@ -1,0 +1,93 @@
+"""Write multi-resolution HDF5 files in the original's layout; the final name appears only when the file is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from celebahq_tools.atomic import write_atomically
+from celebahq_tools.errors import ShapeError
+from celebahq_tools.store.encoding import EncodedFace, encode_face
+from celebahq_tools.store.layout import GZIP_LEVEL, choose_chunk, list_levels, name_level
+
+
+class DatasetWriter:
+    """Appends images to an open file; made by :func:`create_dataset`."""
+
+    def __init__(self, file: Any, *, channels: int, height: int, width: int) -> None:
+        self._shape = (height, width, channels)
+        self._count = 0
+        self._levels = {
+            name_level(h, w): file.create_dataset(
+                name_level(h, w),
+                shape=(0, channels, h, w),
+                maxshape=(None, channels, h, w),
+                dtype=np.uint8,
+                chunks=choose_chunk(channels, h, w),
+                compression="gzip",
+                compression_opts=GZIP_LEVEL,
+            )
+            for h, w in list_levels(height, width)
+        }
+
+    def append(self, pixels: NDArray[np.uint8]) -> None:
+        """Add one image and all its smaller levels.
+
+        Args:
+            pixels: (H, W, C) uint8 of the size the file was made for.
+        Raises:
+            ShapeError: If the image has another shape.
+            OSError: If the disk is full.
+        """
+        if pixels.shape != self._shape:
+            raise ShapeError(f"expected an image of shape {self._shape}, got {pixels.shape}")
+        self.append_encoded(encode_face(pixels))
+
+    def append_encoded(self, face: EncodedFace) -> None:
+        """Add one image whose levels are compressed already.
+
+        Args:
+            face: As made by :func:`celebahq_tools.store.encoding.encode_face`.
+        Raises:
+            ShapeError: If a level is missing, as for a face of another size.
+            OSError: If the disk is full.
+        """
+        missing = self._levels.keys() - face.keys()
+        if missing or len(face) != len(self._levels):
+            raise ShapeError(f"expected levels {sorted(self._levels)}, got {sorted(face)}")
+        for name, dataset in self._levels.items():
+            level = face[name]
+            dataset.resize(self._count + 1, axis=0)
+            if level.ndim == 1:
+                dataset.id.write_direct_chunk((self._count, 0, 0, 0), level.tobytes())
+            else:
+                dataset[self._count] = level
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+
+@contextmanager
+def create_dataset(
+    path: Path, *, height: int, width: int, channels: int = 3, attributes: Mapping[str, Any] | None = None
+) -> Iterator[DatasetWriter]:
+    """Yield a writer; ``path`` appears when the block ends without an error, whole and flushed to disk.
+
+    Args:
+        path: Final file; an existing one is replaced.
+        height, width: Full resolution in pixels.
+        channels: 3 for RGB, 1 for grey.
+        attributes: Stored on the root; the levels themselves carry none, as in the original.
+    Raises:
+        OSError: If the folder cannot be written or the disk is full; no file is left at ``path``.
+    """
+    with write_atomically(path) as temporary, h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
+        file.attrs.update(attributes or {})
+        yield DatasetWriter(file, channels=channels, height=height, width=width)

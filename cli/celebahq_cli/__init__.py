@@ -1,0 +1,1 @@
+"""Commands `celebahq`, `swd` and `pggan`: options, progress bars and printing; no image or network code."""

@@ -1,0 +1,142 @@
+"""The `celebahq` command: build datasets and look into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from celebahq_cli.failures import Program, report_failures
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="celebahq-tools")
+def main() -> None:
+    """Build CelebA-HQ-class datasets from in-the-wild photographs."""
+
+
+@main.command()
+@click.option("--in", "input", type=PATH, help="Folder in CelebA's layout: img_celeba/ and Anno/.  [required]")
+@click.option("--out", type=PATH, help="HDF5 file to make.  [required]")
+@click.option("--landmarks", type=PATH, help="Landmark file (text or CSV) to use instead of the folder's own.")
+@click.option("--keep", type=int, help="Keep the best N faces.  [default: 30000]")
+@click.option("--size", type=int, help="Side of the faces, a power of two from 64 to 1024.  [default: 1024]")
+@click.option("--dejpeg", metavar="NAME|PATH|none", help="JPEG artifact removal.  [default: jpeg-resnet]")
+@click.option("--sr", metavar="NAME|PATH|none", help="Super-resolution of small faces.  [default: realsr-df2k]")
+@click.option("--resample", type=click.Choice(["box", "lanczos"]), help="Final downsampling filter.  [default: box]")
+@click.option("--workers", type=int, help="Worker processes.  [default: one per core]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the nets run.  [default: auto]")
+@click.option("--work", type=PATH, help="Folder for unfinished work, kept at the end.  [default: OUT.work, removed]")
+@click.option("--config", type=PATH, help="TOML file with any of these settings; flags override it.")
+@click.option("--overwrite", is_flag=True, default=None, help="Replace an existing OUT.")
+@click.option("--dry-run", is_flag=True, help="Print the settings and the plan, and stop.")
+def build(config: Path | None, dry_run: bool, **flags: object) -> None:
+    """Build a multi-resolution HDF5 dataset of aligned faces.
+
+    Each photograph is cleaned of JPEG artifacts, super-resolved, padded, cropped along its landmarks and scored;
+    the best are kept. A manifest, OUT's name with .manifest.csv, says what became of every photograph. A build that
+    was stopped goes on when the same command is run again.
+    """
+    with report_failures("run the same command again to go on, finished work is kept"):
+        from celebahq_cli.progress import BuildProgress
+        from celebahq_tools.build_config import BuildConfig
+        from celebahq_tools.config import format_config, resolve_config
+        from celebahq_tools.pipeline import estimate_disk, plan_build, run_build
+
+        settings = resolve_config(BuildConfig, file=config, flags=flags)
+        click.echo(f"Settings:\n{format_config(settings)}")
+        items, decisive = plan_build(settings)
+        click.echo(
+            f"Plan: {len(items)} photographs or landmark rows, keep the best {settings.keep};\n"
+            f"  JPEG removal      {decisive['dejpeg']}\n  super-resolution  {decisive['sr']}\n"
+            f"  disk              up to {estimate_disk(settings, len(items)) / 2**20:,.0f} MiB "
+            f"in {settings.work_folder} and {settings.out}"
+        )
+        if dry_run:
+            return
+        with BuildProgress() as progress:
+            summary = run_build(settings, progress)
+    click.echo(
+        f"Found {summary.found}, ranked {summary.ranked}, kept {summary.kept} (score >= {summary.threshold:.4f})."
+    )
+    for reason, count in summary.rejected.items():
+        click.echo(f"  rejected {count:>6}  {reason}")
+    click.echo(f"Dataset:  {summary.out}\nManifest: {summary.manifest}")
+
+
+@main.command()
+@click.argument("image", type=PATH)
+@click.option(
+    "--landmarks", required=True, metavar="POINTS|FILE", help="Ten numbers x,y,x,y,... or a landmark file naming IMAGE."
+)
+@click.option("--out", type=PATH, help="Picture to save.  [default: IMAGE's name with .stages.png, here]")
+@click.option("--size", type=int, help="Side of the face.  [default: 1024]")
+@click.option("--dejpeg", metavar="NAME|PATH|none", help="As for build.")
+@click.option("--sr", metavar="NAME|PATH|none", help="As for build.")
+@click.option("--resample", type=click.Choice(["box", "lanczos"]), help="As for build.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="As for build.")
+def inspect(image: Path, landmarks: str, out: Path | None, **flags: object) -> None:
+    """Save one picture that shows every step of one face, with its score.
+
+    The steps of the paper's Figure 8: input, JPEG artifact removal, 4x, mirror padding, blur, and the final face;
+    below each, the same detail enlarged.
+    """
+    from celebahq_tools.build_config import BuildConfig
+    from celebahq_tools.config import resolve_config
+    from celebahq_tools.inspection import inspect_photo, parse_landmarks
+    from celebahq_tools.pictures.canvas import save_picture
+
+    out = out or Path(f"{image.stem}.stages.png")
+    settings = resolve_config(BuildConfig, flags={"input": image.parent, "out": out, **flags})
+    picture, score = inspect_photo(image, parse_landmarks(landmarks, image.name), settings)
+    save_picture(picture, out)
+    click.echo(f"score {score.value:.4f}  " + "  ".join(f"{k} {v:.4f}" for k, v in score.components.items()))
+    click.echo(f"Picture: {out}")
+
+
+@main.command()
+@click.argument("file", type=PATH)
+@click.option("--out", type=PATH, help="Picture to save.  [default: FILE's name with .contact.png]")
+@click.option("--count", type=click.IntRange(min=1), default=100, show_default=True, help="Faces to show.")
+@click.option("--columns", type=click.IntRange(min=1), default=10, show_default=True, help="Faces in a row.")
+@click.option("--thumb", type=click.IntRange(16, 1024), default=128, show_default=True, help="Side of a face.")
+def sheet(file: Path, out: Path | None, count: int, columns: int, thumb: int) -> None:
+    """Save a contact sheet of a dataset, the best score first."""
+    from celebahq_tools.pictures.canvas import save_picture
+    from celebahq_tools.pictures.contact_sheet import draw_dataset_sheet
+    from celebahq_tools.store.reader import DatasetReader
+
+    out = out or file.with_suffix(".contact.png")
+    with DatasetReader(file) as reader:
+        save_picture(draw_dataset_sheet(reader, count=count, columns=columns, thumb=thumb), out)
+    click.echo(f"Picture: {out}")
+
+
+@main.command()
+def weights() -> None:
+    """List the pretrained weights: where each is found, its licence, and the command that installs it."""
+    from celebahq_tools.errors import WeightsError
+    from celebahq_tools.weights import find_weights, list_weights
+
+    for entry in list_weights().values():
+        click.echo(f"{entry.name}  ({entry.task})\n  {entry.title}\n  licence: {entry.licence}")
+        try:
+            click.echo(f"  found:   {find_weights(entry.name)}")
+        except WeightsError as error:
+            click.echo(f"  missing: {error}")
+
+
+@main.command()
+@click.argument("folder", type=PATH)
+def sample(folder: Path) -> None:
+    """Make a small folder of in-the-wild photographs in CelebA's layout, to try things on.
+
+    Variations of two public-domain portraits that installed packages carry: several sizes, JPEG qualities,
+    rotations, faces cut by the border, and two entries that a build has to reject.
+    """
+    from celebahq_tools.source.samples import write_sample_folder
+
+    count = write_sample_folder(folder)
+    click.echo(f"Photographs: {count} in {folder}\nTry: celebahq build --in {folder} --out faces.h5")

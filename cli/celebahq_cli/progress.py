@@ -1,0 +1,45 @@
+"""Progress bars of long commands: rate, time left, and what became of the photographs."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celebahq_tools.types import ItemRecord
+
+
+class BuildProgress:
+    """Draws one bar per stage of a build on standard error; a `with` block closes the last."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._rejected = 0
+
+    def begin_stage(self, name: str, *, total: int, done: int) -> None:
+        """Start a stage's bar, closing the one before."""
+        from tqdm import tqdm
+
+        self.close()
+        self._bar = tqdm(total=total, initial=done, desc=name, unit="img", dynamic_ncols=True, smoothing=0.05)
+
+    def advance(self, record: ItemRecord | None) -> None:
+        """Move the bar by one; a rejection is counted beside it."""
+        if record is not None and record.reason:
+            self._rejected += 1
+            self._bar.set_postfix(rejected=self._rejected, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> BuildProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

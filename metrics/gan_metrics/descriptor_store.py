@@ -1,0 +1,147 @@
+"""Descriptors of a set of images, kept in memory up to a limit and in a nameless temporary file beyond it."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celebahq_tools.errors import InputError
+from gan_metrics.descriptors import LENGTH, PER_IMAGE, SIDE, compute_channel_moments
+
+IMAGE_BYTES = PER_IMAGE * LENGTH * 4
+
+
+class DescriptorStore:
+    """Append-only store of the descriptors, channel sums and hashes of images.
+
+    The temporary file has no name in the file system (where the system allows it), so that nothing is left behind
+    even if the program is killed.
+
+    Args:
+        levels: Pyramid levels per image.
+        memory: Bytes to keep in memory before spilling to disk.
+    """
+
+    def __init__(self, levels: int, memory: int) -> None:
+        self.levels = levels
+        self.digests: list[bytes] = []
+        self.spilled = 0
+        self._sums: list[NDArray[np.float64]] = []
+        self._kept: list[list[NDArray[np.float32]]] = []
+        self._room = memory // (levels * IMAGE_BYTES)
+        self._file: IO[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def append(self, digest: bytes, sums: NDArray[np.float64], descriptors: list[NDArray[np.float32]]) -> None:
+        """Add one image.
+
+        Args:
+            digest: Hash of its pixels.
+            sums: (levels, 2, 3) channel sums.
+            descriptors: (128, 147) float32 per level.
+        Raises:
+            InputError: If the disk is full.
+        """
+        if len(self._kept) < self._room:
+            self._kept.append(descriptors)
+        else:
+            self._spill(descriptors)
+        self.digests.append(digest)
+        self._sums.append(sums)
+
+    def sort_by_content(self) -> NDArray[np.int64]:
+        """Return image indices in the order of their hashes, which no order of arrival can change."""
+        return np.array(sorted(range(len(self)), key=self.digests.__getitem__), dtype=np.int64)
+
+    def sums(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return channel sums (images, 2, 3) of one level."""
+        return np.stack([self._sums[index][level] for index in images])
+
+    def image_sums(self, image: int) -> NDArray[np.float64]:
+        """Return channel sums (levels, 2, 3) of one image."""
+        return self._sums[image]
+
+    def gather(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the descriptors of some images at one level, (images * 128, 147) float32, contiguous."""
+        out = np.empty((len(images), PER_IMAGE, LENGTH), dtype=np.float32)
+        for row, image in zip(out, images, strict=True):
+            if image < len(self._kept):
+                row[...] = self._kept[image][level]
+            else:
+                self._read(int(image) - len(self._kept), level, row)
+        return out.reshape(-1, LENGTH)
+
+    def close(self) -> None:
+        """Free memory and the temporary file."""
+        self._kept.clear()
+        self._room = 0
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _spill(self, descriptors: list[NDArray[np.float32]]) -> None:
+        try:
+            if self._file is None:
+                # Buffering would copy every read once more; the page cache does its work.
+                self._file = tempfile.TemporaryFile(prefix="swd-", buffering=0)  # noqa: SIM115 - closed by close()
+            self._file.seek(self.spilled * self.levels * IMAGE_BYTES)
+            for level in descriptors:
+                _write_whole(self._file, np.ascontiguousarray(level).data.cast("B"))
+        except OSError as error:
+            raise InputError(
+                f"{tempfile.gettempdir()}: cannot hold the descriptors ({error.strerror}); free some space, set TMPDIR "
+                f"to another disk, or raise --max-memory"
+            ) from None
+        self.spilled += 1
+
+    def _read(self, record: int, level: int, out: NDArray[np.float32]) -> None:
+        if self._file is None:
+            raise InputError("the descriptor store is closed already")
+        view = out.data.cast("B")
+        # One file position is shared by all threads.
+        with self._lock:
+            self._file.seek((record * self.levels + level) * IMAGE_BYTES)
+            filled = 0
+            while filled < len(view):
+                got = self._file.readinto(view[filled:])  # type: ignore[attr-defined]
+                if not got:
+                    raise InputError("the temporary file of descriptors was cut short; is the disk full?")
+                filled += got
+
+
+class StoredLevel:
+    """One level of some images of a store, normalised per channel over exactly these; a descriptor source.
+
+    Args:
+        store: Where the descriptors lie.
+        level: Which pyramid level, 0 the largest.
+        images: Which images, in which order.
+    """
+
+    def __init__(self, store: DescriptorStore, level: int, images: NDArray[np.int64]) -> None:
+        self._store, self._level, self._images = store, level, images
+        values_per_channel = len(images) * PER_IMAGE * SIDE * SIDE
+        mean, std = compute_channel_moments(store.sums(level, images), values_per_channel)
+        self.shift, self.scale = np.repeat(mean, SIDE * SIDE), np.repeat(1 / std, SIDE * SIDE)
+
+    def __len__(self) -> int:
+        """Return the number of descriptors."""
+        return len(self._images) * PER_IMAGE
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return raw descriptors; both bounds are whole images."""
+        return self._store.gather(self._level, self._images[start // PER_IMAGE : stop // PER_IMAGE])
+
+
+def _write_whole(file: IO[bytes], data: memoryview) -> None:
+    """Write all of a buffer: an unbuffered file may take less at a time."""
+    written = 0
+    while written < len(data):
+        written += file.write(data[written:])

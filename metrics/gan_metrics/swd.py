@@ -1,0 +1,296 @@
+"""Sliced Wasserstein distance between the Laplacian pyramids of two sets of images (Karras et al. 2018, section 5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celebahq_tools.errors import ConfigError, InputError
+from gan_metrics.base import Batch, Metric, MetricResult, MetricSettings, Progress, StreamedArray, check_batch
+from gan_metrics.descriptor_store import DescriptorStore, StoredLevel
+from gan_metrics.descriptors import (
+    LENGTH,
+    PER_IMAGE,
+    draw_centres,
+    extract_descriptors,
+    hash_image,
+    sum_channels,
+)
+from gan_metrics.progress import ProgressPlan
+from gan_metrics.projection import compare_sources, draw_directions
+from gan_metrics.pyramid import decompose_image, list_level_sizes, name_level_size
+
+# Eight groups give a standard error that is itself good to a quarter; more would make the groups small.
+_GROUPS = 8
+_GROUP_DIRECTIONS = 64
+_PIECE = 64
+
+_Subset: TypeAlias = tuple[DescriptorStore, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """x1e3 values and their standard errors: one entry per level, then the average."""
+
+    values: tuple[float, ...]
+    direction_errors: tuple[float, ...]
+    image_errors: tuple[float, ...]
+
+
+class SlicedWasserstein(Metric):
+    """SWD x1e3 per pyramid level and their average, with its floor and standard errors.
+
+    Both sets are cut to the same number of images: those whose content hashes come first, a choice no order of the
+    files can change. The floor is the same distance between two disjoint sets of reals: of the same size when the
+    reals given are twice as many, else between halves of the reals (its size is reported).
+
+    Args:
+        settings: Uses ``num_images``, ``seed``, ``workers``, ``max_memory`` and ``floor``.
+    """
+
+    name = "swd"
+    title = "Sliced Wasserstein distance x1e3"
+
+    def __init__(self, settings: MetricSettings | None = None) -> None:
+        super().__init__(settings)
+        self._size: tuple[int, int] | None = None
+        self._reals: DescriptorStore | None = None
+        self._fakes: DescriptorStore | None = None
+        self._floors: dict[int, tuple[int, tuple[float, ...]]] = {}
+
+    @property
+    def level_names(self) -> list[str]:
+        """Names of the pyramid levels, largest first."""
+        return [name_level_size(*size) for size in self._list_sizes()]
+
+    def update_reals(self, batch: Batch) -> None:
+        """Add real images, (N, 3, H, W) uint8 RGB; see :meth:`Metric.update_reals`."""
+        self._floors.clear()
+        self._reals = self._add(batch, self._reals)
+
+    def update_fakes(self, batch: Batch) -> None:
+        """Add generated images, (N, 3, H, W) uint8 RGB; see :meth:`Metric.update_fakes`."""
+        self._fakes = self._add(batch, self._fakes)
+
+    def clear_fakes(self) -> None:
+        """Forget the fakes and keep the reals."""
+        if self._fakes is not None:
+            self._fakes.close()
+        self._fakes = None
+
+    def close(self) -> None:
+        """Free the descriptors and temporary files."""
+        self.clear_fakes()
+        if self._reals is not None:
+            self._reals.close()
+        self._reals = None
+
+    def compute(self, progress: Progress | None = None) -> MetricResult:
+        """Return ``SWDx1e3_<level>`` per level and ``SWDx1e3_avg``; see :meth:`Metric.compute`.
+
+        The errors ``..._se_directions`` come from the spread over directions, ``..._se_images`` from the spread over
+        eight disjoint groups of the images, scaled to the full number.
+
+        Raises:
+            InputError: If a set holds fewer images than wanted, or none.
+        """
+        reals, fakes = self._require(self._reals, "reals"), self._require(self._fakes, "fakes")
+        count = self.settings.num_images or min(len(reals), len(fakes))
+        for name, store in (("reals", reals), ("fakes", fakes)):
+            if len(store) < count:
+                raise InputError(
+                    f"{name}: found {len(store)} images, need {count}; pass --num-images {len(store)} to score anyway"
+                )
+        levels = len(self._list_sizes())
+        plan = ProgressPlan(progress, levels * (2 if self.settings.floor and count not in self._floors else 1))
+        real_order, fake_order = reals.sort_by_content(), fakes.sort_by_content()
+        scores = self._compare((reals, real_order[:count]), (fakes, fake_order[:count]), plan)
+        floor_count, floor = self._measure_floor(reals, real_order, count, plan) if self.settings.floor else (0, ())
+        names = [f"SWDx1e3_{name}" for name in [*self.level_names, "avg"]]
+        errors = {f"{name}_se_directions": error for name, error in zip(names, scores.direction_errors, strict=True)}
+        if scores.image_errors:
+            errors |= {f"{name}_se_images": error for name, error in zip(names, scores.image_errors, strict=True)}
+        return MetricResult(
+            metric=self.name,
+            values=dict(zip(names, scores.values, strict=True)),
+            errors=errors,
+            floor=dict(zip(names, floor, strict=True)) if floor else {},
+            floor_num_images=floor_count or None,
+            num_images=count,
+            notes=self._list_notes(reals, fakes, count, floor_count),
+            details={"seed": self.settings.seed, "spilled_images": reals.spilled + fakes.spilled},
+        )
+
+    def export_reals(self) -> dict[str, NDArray[Any] | StreamedArray]:
+        """Return descriptors, hashes, channel sums and the floor of the reals, cut to ``num_images``.
+
+        Raises:
+            InputError: If there are fewer images than wanted.
+        """
+        reals = self._require(self._reals, "reals")
+        order = reals.sort_by_content()
+        count = self.settings.num_images or len(reals)
+        if len(reals) < count:
+            raise InputError(f"reals: found {len(reals)} images, need {count}; pass --num-images {len(reals)}")
+        chosen = order[:count]
+        arrays: dict[str, NDArray[Any] | StreamedArray] = {
+            "size": np.array(self._size),
+            "seed": np.array(self.settings.seed),
+            "digests": np.frombuffer(b"".join(reals.digests[i] for i in chosen), dtype=np.uint8).reshape(count, -1),
+            "sums": np.stack([reals.image_sums(int(index)) for index in chosen]),
+        }
+        if self.settings.floor:
+            floor_count, floor = self._measure_floor(reals, order, count, ProgressPlan(None, 1))
+            if floor:
+                arrays["floor"] = np.array([count, floor_count, *floor], dtype=np.float64)
+        for level in range(reals.levels):
+            shape = (count * PER_IMAGE, LENGTH)
+            arrays[f"descriptors_{level}"] = StreamedArray(
+                shape, np.dtype(np.float32), _gather_pieces(reals, level, chosen)
+            )
+        return arrays
+
+    def load_reals(self, arrays: Mapping[str, Any]) -> None:
+        """Take the place of :meth:`update_reals`, from :meth:`export_reals`; see :meth:`Metric.load_reals`."""
+        seed = int(np.asarray(arrays["seed"]))
+        if seed != self.settings.seed:
+            raise ConfigError(
+                f"saved statistics were made with seed {seed}, not {self.settings.seed}: pass --seed {seed}"
+            )
+        self._size = (int(arrays["size"][0]), int(arrays["size"][1]))
+        levels = len(self._list_sizes())
+        store = DescriptorStore(levels, self.settings.max_memory // 8)
+        digests = np.asarray(arrays["digests"])
+        for start in range(0, len(digests), _PIECE):
+            stop = min(start + _PIECE, len(digests))
+            sums = np.asarray(arrays["sums"][start:stop])
+            pieces = [
+                np.asarray(arrays[f"descriptors_{level}"][start * PER_IMAGE : stop * PER_IMAGE]).reshape(
+                    -1, PER_IMAGE, LENGTH
+                )
+                for level in range(levels)
+            ]
+            for index in range(stop - start):
+                store.append(digests[start + index].tobytes(), sums[index], [piece[index] for piece in pieces])
+        self._reals = store
+        self._floors.clear()
+        if "floor" in arrays:
+            count, floor_count, *floor = np.asarray(arrays["floor"]).tolist()
+            self._floors[int(count)] = (int(floor_count), tuple(floor))
+
+    def _list_sizes(self) -> list[tuple[int, int]]:
+        if self._size is None:
+            raise InputError("no images were given yet")
+        return list_level_sizes(*self._size)
+
+    @staticmethod
+    def _require(store: DescriptorStore | None, name: str) -> DescriptorStore:
+        if store is None or not len(store):
+            raise InputError(f"{name}: no images were given")
+        return store
+
+    def _add(self, batch: Batch, store: DescriptorStore | None) -> DescriptorStore | None:
+        check_batch(batch, self._size)
+        if not len(batch):
+            return store
+        sizes = list_level_sizes(*batch.shape[2:])
+        self._size = (int(batch.shape[2]), int(batch.shape[3]))
+        # An eighth for each set and the rest for the projections, which cannot go to disk.
+        store = store or DescriptorStore(len(sizes), self.settings.max_memory // 8)
+
+        def describe(image: NDArray[np.uint8]) -> tuple[bytes, NDArray[np.float64], list[NDArray[np.float32]]]:
+            digest = hash_image(image)
+            levels = decompose_image(np.ascontiguousarray(image.transpose(1, 2, 0)))
+            centres = draw_centres(digest, self.settings.seed, sizes)
+            found = [extract_descriptors(level, places) for level, places in zip(levels, centres, strict=True)]
+            return digest, np.stack([sum_channels(descriptors) for descriptors in found]), found
+
+        with ThreadPoolExecutor(self.settings.workers) as pool:
+            for digest, sums, descriptors in pool.map(describe, batch):
+                store.append(digest, sums, descriptors)
+        return store
+
+    def _compare(
+        self,
+        a: _Subset,
+        b: _Subset,
+        plan: ProgressPlan,
+    ) -> _Scores:
+        per_level, by_group = [], []
+        for level in range(a[0].levels):
+            rng = np.random.Generator(np.random.Philox(key=[self.settings.seed, level]))
+            directions = draw_directions(rng).reshape(-1, LENGTH)
+            per_level.append(self._measure(level, a, b, directions, plan.report))
+            by_group.append(self._measure_groups(level, a, b, directions[:_GROUP_DIRECTIONS]))
+            plan.finish_level()
+        values = [1e3 * math.fsum(found) / len(found) for found in per_level]
+        spread = [1e3 * float(np.std(found, ddof=1)) / math.sqrt(len(found)) for found in per_level]
+        # Levels have directions of their own, so their errors add as squares; they share the images, so groups average.
+        direction_errors = (*spread, math.hypot(*spread) / len(spread))
+        image_errors: tuple[float, ...] = ()
+        if by_group[0]:
+            table = np.array([*by_group, np.mean(by_group, axis=0)])
+            image_errors = tuple((np.std(table, axis=1, ddof=1) / math.sqrt(_GROUPS)).tolist())
+        return _Scores((*values, math.fsum(values) / len(values)), direction_errors, image_errors)
+
+    def _measure(
+        self, level: int, a: _Subset, b: _Subset, directions: NDArray[np.float32], progress: Progress | None = None
+    ) -> NDArray[np.float64]:
+        return compare_sources(
+            StoredLevel(a[0], level, a[1]),
+            StoredLevel(b[0], level, b[1]),
+            directions,
+            workers=self.settings.workers,
+            max_memory=self.settings.max_memory * 3 // 4,
+            progress=progress,
+        )
+
+    def _measure_groups(self, level: int, a: _Subset, b: _Subset, directions: NDArray[np.float32]) -> list[float]:
+        """Return the distance between disjoint groups of images, each normalised by itself as the whole set is."""
+        count = len(a[1])
+        if count < 2 * _GROUPS:
+            return []
+        bounds = [count * group // _GROUPS for group in range(_GROUPS + 1)]
+        return [
+            1e3 * float(self._measure(level, (a[0], a[1][i:j]), (b[0], b[1][i:j]), directions).mean())
+            for i, j in pairwise(bounds)
+        ]
+
+    def _measure_floor(
+        self, reals: DescriptorStore, order: NDArray[np.int64], count: int, plan: ProgressPlan
+    ) -> tuple[int, tuple[float, ...]]:
+        if count not in self._floors:
+            size = count if len(order) >= 2 * count else len(order) // 2
+            if size == 0:
+                return 0, ()
+            scores = self._compare((reals, order[:size]), (reals, order[size : 2 * size]), plan)
+            self._floors[count] = (size, scores.values)
+        return self._floors[count]
+
+    @staticmethod
+    def _list_notes(reals: DescriptorStore, fakes: DescriptorStore, count: int, floor_count: int) -> tuple[str, ...]:
+        notes = []
+        shared = len(set(reals.digests) & set(fakes.digests))
+        if shared:
+            notes.append(f"{shared} images stand in both sets, pixel for pixel")
+        repeated = len(fakes) - len(set(fakes.digests))
+        if repeated:
+            notes.append(f"{repeated} of {len(fakes)} fakes repeat another fake pixel for pixel")
+        if floor_count and floor_count < count:
+            notes.append(
+                f"the floor is between two sets of {floor_count} reals, as {2 * count} would be needed for sets of "
+                f"{count}; smaller sets have a higher floor"
+            )
+        return tuple(notes)
+
+
+def _gather_pieces(store: DescriptorStore, level: int, images: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(images), _PIECE):
+        yield store.gather(level, images[start : start + _PIECE])

@@ -1,0 +1,1 @@
+"""The progressive GAN: networks, losses, schedule, trainer."""

@@ -1,0 +1,211 @@
+"""One training step of both networks: losses, gradients, Adam, and the running average of the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pggan_core.config import TrainConfig
+from pggan_core.layers import NoiseSource
+from pggan_core.losses import LOSSES
+from pggan_core.losses.acgan import label_loss
+from pggan_core.networks import Discriminator, Generator
+from pggan_core.schedule import SchedulePoint
+
+# Real images (N, C, H, W) in [-1, 1] with their one-hot labels.
+Batch = tuple[Tensor, Tensor | None]
+NextBatch = Callable[[], Batch]
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Means over the last minibatch, for logs.
+
+    Attributes:
+        g_loss, d_loss: Losses, d_loss with penalty and label terms.
+        real_score, fake_score: Discriminator outputs.
+        penalty: Gradient penalty.
+        images: Real images shown.
+        skipped: Updates left out because a gradient was not finite.
+    """
+
+    g_loss: float
+    d_loss: float
+    real_score: float
+    fake_score: float
+    penalty: float
+    images: int
+    skipped: int
+
+
+class Stepper:
+    """Both networks with their optimisers.
+
+    Args:
+        config: The run.
+        generator, discriminator, average: Networks on ``device``; ``average`` is the generator's running average.
+        device: Where to compute.
+        rng: Source of latents, mixing and noise, on ``device``.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        generator: Generator,
+        discriminator: Discriminator,
+        average: Generator,
+        *,
+        device: torch.device,
+        rng: torch.Generator,
+    ) -> None:
+        self.config = config
+        self.generator, self.discriminator, self.average = generator, discriminator, average
+        self.device = device
+        self.rng = rng
+        self.loss = LOSSES.load(config.loss)(config.loss_weights())
+        self.g_optimizer = self._make_adam(generator)
+        self.d_optimizer = self._make_adam(discriminator)
+        # Second derivatives cannot be compiled: the penalty always runs the plain discriminator.
+        self._draw = torch.compile(generator) if config.compile else generator
+        self._judge = torch.compile(discriminator) if config.compile else discriminator
+
+    def reset_optimizers(self) -> None:
+        """Forget Adam's moments, as at every change of the networks."""
+        self.g_optimizer.state.clear()
+        self.d_optimizer.state.clear()
+
+    def run(self, next_batch: NextBatch, point: SchedulePoint) -> StepReport:
+        """Train the discriminator ``n_critic`` times and the generator once.
+
+        Args:
+            next_batch: Gives real images at the point's resolution, already cross-faded.
+            point: Level, alpha and learning rate.
+        Returns:
+            What happened.
+        """
+        for optimizer in (self.g_optimizer, self.d_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = point.lr
+        config = self.config
+        images = skipped = 0
+        for repeat in range(config.n_critic):
+            reals, labels = next_batch()
+            images += len(reals)
+            last = repeat == config.n_critic - 1
+            # The generator's graph is needed only if its step uses these same images.
+            with self._precision(), torch.set_grad_enabled(last and config.share_latents):
+                fakes = self._draw(self._draw_latents(len(reals)), labels, level=point.level, alpha=point.alpha)
+            d_terms = self._backward_discriminator(reals, fakes.detach(), labels, point)
+            if not (last and config.joint_update):
+                skipped += not self._apply(self.d_optimizer, self.discriminator)
+        if not config.share_latents:
+            with self._precision():
+                fakes = self._draw(self._draw_latents(len(reals)), labels, level=point.level, alpha=point.alpha)
+        # Gradients of the discriminator's weights would be thrown away: do not compute them.
+        self.discriminator.requires_grad_(False)
+        g_loss = self._backward_generator(fakes, labels, point)
+        self.discriminator.requires_grad_(True)
+        if config.joint_update:
+            skipped += not self._apply(self.d_optimizer, self.discriminator)
+        active = [parameter.grad is not None for parameter in self.generator.parameters()]
+        if self._apply(self.g_optimizer, self.generator):
+            self._follow(active)
+        else:
+            skipped += 1
+        return StepReport(g_loss, *d_terms, images=images, skipped=skipped)
+
+    def _backward_discriminator(
+        self, reals: Tensor, fakes: Tensor, labels: Tensor | None, point: SchedulePoint
+    ) -> tuple[float, float, float, float]:
+        level, alpha = point.level, point.alpha
+        noise = NoiseSource(self.loss.noise_strength, self.rng)
+        with self._precision():
+            if self.discriminator.joins_batches:
+                joined = torch.cat([reals, fakes])
+                scores, logits = self._judge(joined, level=level, alpha=alpha, noise=noise, batches=2)
+                (real_scores, fake_scores), (real_logits, fake_logits) = scores.float().chunk(2), logits.chunk(2)
+            else:
+                real_scores, real_logits = self._judge(reals, level=level, alpha=alpha, noise=noise)
+                fake_scores, fake_logits = self._judge(fakes, level=level, alpha=alpha, noise=noise)
+                real_scores, fake_scores = real_scores.float(), fake_scores.float()
+        loss = self.loss.discriminator(real_scores, fake_scores).mean()
+        if labels is not None:
+            loss = loss + (label_loss(real_logits.float(), labels) + label_loss(fake_logits.float(), labels)).mean()
+        # Two backward passes instead of one over the sum: the graphs are never in memory together.
+        torch.autograd.backward(loss)
+        penalty = self._backward_penalty(reals, fakes, noise, point)
+        self.loss.observe(real_scores.detach(), fake_scores.detach())
+        return (
+            float(loss.detach()) + penalty,
+            float(real_scores.detach().mean()),
+            float(fake_scores.detach().mean()),
+            penalty,
+        )
+
+    def _backward_penalty(self, reals: Tensor, fakes: Tensor, noise: NoiseSource, point: SchedulePoint) -> float:
+        def score(images: Tensor) -> Tensor:
+            with self._precision():
+                scores, _ = self.discriminator(images, level=point.level, alpha=point.alpha, noise=noise)
+            result: Tensor = scores.float()
+            return result
+
+        missing = self.generator.config.levels - point.level
+        penalty = self.loss.penalty(
+            score,
+            reals,
+            fakes,
+            mix=torch.rand(len(reals), generator=self.rng, device=self.device),
+            gradient_scale=0.5**missing if self.config.full_resolution_penalty else 1.0,
+        )
+        if penalty is None:
+            return 0.0
+        mean = penalty.mean()
+        torch.autograd.backward(mean)
+        return float(mean.detach())
+
+    def _backward_generator(self, fakes: Tensor, labels: Tensor | None, point: SchedulePoint) -> float:
+        noise = NoiseSource(self.loss.noise_strength, self.rng)
+        with self._precision():
+            scores, logits = self._judge(fakes, level=point.level, alpha=point.alpha, noise=noise)
+        loss = self.loss.generator(scores.float()).mean()
+        if labels is not None:
+            loss = loss + label_loss(logits.float(), labels).mean()
+        torch.autograd.backward(loss)
+        return float(loss.detach())
+
+    def _draw_latents(self, count: int) -> Tensor:
+        size = self.generator.config.latent_size
+        return torch.randn(count, size, generator=self.rng, device=self.device)
+
+    def _apply(self, optimizer: torch.optim.Adam, network: nn.Module) -> bool:
+        """Take a step if all gradients are finite; clear them either way."""
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        finite = bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
+        if finite:
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return finite
+
+    @torch.no_grad()
+    def _follow(self, active: list[bool]) -> None:
+        """Move the running average towards the generator, where it has just changed."""
+        pairs = zip(self.average.parameters(), self.generator.parameters(), active, strict=True)
+        ours, theirs = zip(*((mine, new) for mine, new, used in pairs if used), strict=True)
+        torch._foreach_lerp_(ours, theirs, 1 - self.config.ema)
+        for mine, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            mine.copy_(new)
+
+    def _make_adam(self, network: nn.Module) -> torch.optim.Adam:
+        config = self.config
+        return torch.optim.Adam(
+            network.parameters(), lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True
+        )
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.config.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()

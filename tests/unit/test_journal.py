@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from celebahq_tools.errors import ConfigError, ShapeError, StoreError
+from celebahq_tools.store.journal import Journal
+from celebahq_tools.types import ItemRecord
+
+
+def face(index, score):
+    return ItemRecord(
+        index,
+        f"{index:06d}.jpg",
+        "ab" * 32,
+        np.arange(10, dtype=np.float32).reshape(5, 2),
+        np.arange(8, dtype=np.float64).reshape(4, 2) / 3,
+        1.5,
+        0.75,
+        score,
+        {"breadth": 0.1 + score},
+    )
+
+
+def rejection(index, reason="truncated"):
+    return ItemRecord(index, f"{index:06d}.jpg", stage="decode", reason=reason, detail="why")
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with Journal(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+def test_records_come_back_exactly_and_in_index_order(journal):
+    for record in (face(2, 1 / 3), rejection(0), face(1, 0.1)):
+        journal.record(record)
+    rows = list(journal.records())
+    assert [row.index for row in rows] == [0, 1, 2]
+    assert rows[0].reason == "truncated"
+    assert rows[0].quad is None
+    assert rows[2].score == 1 / 3
+    assert rows[2].components == {"breadth": 0.1 + 1 / 3}
+    np.testing.assert_array_equal(rows[2].quad, face(2, 1 / 3).quad)
+    np.testing.assert_array_equal(rows[2].landmarks, face(2, 1 / 3).landmarks)
+    assert journal.done() == {0, 1, 2}
+
+
+def test_stored_faces_come_with_their_scores_in_index_order(journal):
+    for index, score in [(3, 0.1), (1, 0.9)]:
+        journal.record(face(index, score))
+    journal.record(rejection(2))
+    assert journal.stored_scores() == ([1, 3], [0.9, 0.1])
+
+
+def test_deleted_faces_leave_the_ranking_and_stay_listed(journal):
+    for index in range(3):
+        journal.record(face(index, float(index)))
+    journal.mark_deleted([0])
+    assert journal.stored_scores() == ([1, 2], [1.0, 2.0])
+    assert journal.count_stored() == 2
+    assert journal.deleted() == [0]
+    journal.forget([0])
+    assert journal.done() == {1, 2}
+
+
+def test_reasons_are_counted_most_frequent_first(journal):
+    for index, reason in enumerate(["grey", "truncated", "truncated"]):
+        journal.record(rejection(index, reason))
+    assert list(journal.count_reasons().items()) == [("decode.truncated", 2), ("decode.grey", 1)]
+
+
+def test_a_reopened_journal_knows_its_settings_and_rows(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as journal:
+        journal.bind_settings({"size": "1024", "sr": "a"})
+        journal.record(face(0, 0.5))
+    with Journal(path) as journal:
+        journal.bind_settings({"size": "1024", "sr": "a"})
+        assert journal.done() == {0}
+        with pytest.raises(ConfigError, match=r"other settings \(new: None -> x; size: 1024 -> 512; sr: a -> None\)"):
+            journal.bind_settings({"size": "512", "new": "x"})
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="delete the work folder"):
+        Journal(path)
+
+
+def test_a_record_is_either_scored_or_rejected():
+    with pytest.raises(ShapeError):
+        ItemRecord(0, "a.jpg")
+    with pytest.raises(ShapeError):
+        ItemRecord(0, "a.jpg", score=0.5, stage="decode", reason="grey")

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from celebahq_tools.errors import InputError
+from celebahq_tools.source.landmark_file import COLUMNS, read_landmark_file
+
+POINTS = "69 109 106 113 77 142 73 152 108 154"
+
+
+def write_text(tmp_path, *lines):
+    path = tmp_path / "list_landmarks_celeba.txt"
+    path.write_text("\n".join([str(len(lines)), " ".join(COLUMNS), *lines]) + "\n")
+    return path
+
+
+def write_csv(tmp_path, header, *lines):
+    path = tmp_path / "landmarks.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def test_text_and_csv_give_the_same_points(tmp_path):
+    (text,) = read_landmark_file(write_text(tmp_path, f"000001.jpg {POINTS}"))
+    (table,) = read_landmark_file(
+        write_csv(tmp_path, "image_id," + ",".join(COLUMNS), "000001.jpg," + POINTS.replace(" ", ","))
+    )
+    assert text.file == table.file == "000001.jpg"
+    expected = [[69, 109], [106, 113], [77, 142], [73, 152], [108, 154]]
+    np.testing.assert_array_equal(text.points, expected)
+    np.testing.assert_array_equal(table.points, expected)
+
+
+def test_csv_columns_may_stand_in_any_order(tmp_path):
+    header = "image_id," + ",".join(reversed(COLUMNS))
+    (row,) = read_landmark_file(write_csv(tmp_path, header, "a.jpg," + ",".join(reversed(POINTS.split()))))
+    np.testing.assert_array_equal(row.points[0], [69, 109])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a.jpg 1 2 3", "malformed"),
+        (f"a.jpg {POINTS} 7", "malformed"),
+        (f"a.jpg {POINTS.replace('69', 'x')}", "malformed"),
+        (f"a.jpg {POINTS.replace('69', 'nan')}", "not_finite"),
+        (f"a.jpg {POINTS.replace('69', 'inf')}", "not_finite"),
+    ],
+)
+def test_a_bad_row_is_rejected_alone(tmp_path, line, reason):
+    bad, good = read_landmark_file(write_text(tmp_path, line, f"b.jpg {POINTS}"))
+    assert bad.points is None
+    assert (bad.problem.stage, bad.problem.reason) == ("landmarks", reason)
+    assert good.problem is None
+
+
+def test_every_row_of_a_file_named_twice_is_rejected(tmp_path):
+    rows = read_landmark_file(write_text(tmp_path, f"a.jpg {POINTS}", f"b.jpg {POINTS}", f"a.jpg {POINTS}"))
+    assert [row.problem.reason if row.problem else None for row in rows] == ["duplicate", None, "duplicate"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00\x01", b"hello\nworld\n", b"2\nnot the header\n", b"a,b\n1,2\n"]
+)
+def test_a_foreign_file_is_refused_with_its_name(tmp_path, content):
+    path = tmp_path / "foreign.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"foreign\.txt"):
+        read_landmark_file(path)
+
+
+def test_a_missing_file_is_refused_with_its_name(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.txt: cannot read"):
+        read_landmark_file(tmp_path / "gone.txt")

@@ -1,0 +1,172 @@
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from celebahq_tools.errors import ShapeError, StoreError
+from celebahq_tools.store.encoding import decode_level, encode_face, load_encoded, save_encoded
+from celebahq_tools.store.layout import compute_mips, list_levels
+from celebahq_tools.store.reader import DatasetReader
+from celebahq_tools.store.writer import create_dataset
+
+FACES = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    path = tmp_path / "faces.h5"
+    with create_dataset(path, height=64, width=64, attributes={"note": "test"}) as writer:
+        for face in FACES:
+            writer.append(face)
+    return path
+
+
+def test_every_level_is_the_cascaded_mean_of_the_full_resolution_rounded_once(dataset):
+    with h5py.File(dataset) as file:
+        assert sorted(file) == sorted(f"data{r}x{r}" for r in (64, 32, 16, 8, 4, 2, 1))
+        exact = FACES.transpose(0, 3, 1, 2).astype(np.float64)
+        for side in (64, 32, 16, 8, 4, 2, 1):
+            level = file[f"data{side}x{side}"]
+            # A cascade of 2x2 means is the mean of one large block; float32 holds these dyadic fractions exactly.
+            block = 64 // side
+            means = exact.reshape(5, 3, side, block, side, block).mean(axis=(3, 5))
+            np.testing.assert_array_equal(level[:], np.rint(means).astype(np.uint8))
+            assert level.maxshape == (None, 3, side, side)
+            assert (level.compression, level.compression_opts) == ("gzip", 4)
+            assert dict(level.attrs) == {}
+
+
+def test_the_layout_equals_that_of_a_file_written_by_the_original(dataset, golden):
+    with h5py.File(golden / "h5" / "real8_128.h5") as theirs, h5py.File(dataset) as ours:
+        for name in ours:
+            assert ours[name].chunks == theirs[name].chunks
+            assert ours[name].dtype == theirs[name].dtype
+
+
+def test_levels_made_from_the_originals_full_resolution_equal_its_levels(golden):
+    with h5py.File(golden / "h5" / "real8_128.h5") as file:
+        for index in range(8):
+            for mip in compute_mips(file["data128x128"][index].transpose(1, 2, 0)):
+                np.testing.assert_array_equal(mip, file[f"data{mip.shape[1]}x{mip.shape[1]}"][index])
+
+
+def test_the_reader_reads_a_file_of_the_original(golden):
+    with DatasetReader(golden / "h5" / "real8_128.h5") as reader:
+        assert len(reader) == 8
+        assert reader.shapes == [(3, r, r) for r in (128, 64, 32, 16, 8, 4, 2, 1)]
+        assert reader.read(3).shape == (3, 128, 128)
+        assert reader.labels is None
+
+
+def test_the_reader_takes_any_order_and_repeats(dataset):
+    with DatasetReader(dataset) as reader:
+        batch = reader.read([4, 0, 4])
+        np.testing.assert_array_equal(batch, FACES[[4, 0, 4]].transpose(0, 3, 1, 2))
+        np.testing.assert_array_equal(reader.read(slice(1, 3), height=64), FACES[1:3].transpose(0, 3, 1, 2))
+        assert reader.read([], height=8).shape == (0, 3, 8, 8)
+        assert reader.attributes == {"note": "test"}
+        with pytest.raises(IndexError):
+            reader.read([5])
+        with pytest.raises(ShapeError, match=r"no level of height 7; it holds \[64, 32"):
+            reader.read(0, height=7)
+
+
+def test_labels_beside_the_file_are_read_and_checked(dataset):
+    labels = np.eye(5, 3, dtype=np.float32)
+    path = dataset.with_name("faces-labels.npy")
+    np.save(path, labels)
+    with DatasetReader(dataset) as reader:
+        np.testing.assert_array_equal(reader.labels, labels)
+    np.save(path, labels[:4])
+    with pytest.raises(StoreError, match="do not match 5 images"):
+        DatasetReader(dataset)
+    path.write_bytes(b"no array")
+    with pytest.raises(StoreError, match="not a readable label file"):
+        DatasetReader(dataset)
+
+
+def test_two_writes_of_the_same_faces_are_byte_identical(dataset, tmp_path):
+    again = tmp_path / "again.h5"
+    with create_dataset(again, height=64, width=64, attributes={"note": "test"}) as writer:
+        for face in FACES:
+            writer.append_encoded(encode_face(face))
+    assert again.read_bytes() == dataset.read_bytes()
+
+
+def test_an_interrupted_write_leaves_no_file(tmp_path):
+    with pytest.raises(KeyboardInterrupt), create_dataset(tmp_path / "x.h5", height=64, width=64) as writer:
+        writer.append(FACES[0])
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_face_of_another_size_is_refused(tmp_path):
+    with create_dataset(tmp_path / "x.h5", height=64, width=64) as writer:
+        with pytest.raises(ShapeError):
+            writer.append(FACES[0, :32])
+        with pytest.raises(ShapeError):
+            writer.append_encoded(encode_face(FACES[0, :32, :32]))
+        with pytest.raises(ShapeError):
+            writer.append_encoded(encode_face(np.zeros((128, 128, 3), np.uint8)))
+        assert len(writer) == 0
+
+
+@pytest.mark.parametrize("damage", ["text", "half", "foreign", "unequal", "float", "empty"])
+def test_a_foreign_or_damaged_file_is_refused_with_its_name(dataset, damage):
+    if damage == "text":
+        dataset.write_text("hello")
+    elif damage == "empty":
+        dataset.write_bytes(b"")
+    elif damage == "half":
+        dataset.write_bytes(dataset.read_bytes()[: dataset.stat().st_size // 2])
+    else:
+        with h5py.File(dataset, "r+" if damage == "unequal" else "w") as file:
+            if damage == "foreign":
+                file["images"] = np.zeros((2, 3, 4, 4), np.uint8)
+            elif damage == "unequal":
+                file["data64x64"].resize(4, axis=0)
+            else:
+                file["data4x4"] = np.zeros((2, 3, 4, 4), np.float32)
+    with pytest.raises(StoreError, match=r"faces\.h5"):
+        DatasetReader(dataset)
+
+
+def test_a_damaged_chunk_is_reported_with_its_level(dataset):
+    with h5py.File(dataset) as file:
+        chunk = file["data64x64"].id.get_chunk_info(2)
+    data = bytearray(dataset.read_bytes())
+    data[chunk.byte_offset : chunk.byte_offset + 400] = bytes(400)
+    dataset.write_bytes(data)
+    with DatasetReader(dataset) as reader:
+        reader.read([0, 1, 3])
+        with pytest.raises(StoreError, match="damaged data in /data64x64"):
+            reader.read([2])
+
+
+def test_an_encoded_face_survives_the_disk_and_its_damage_is_noticed(tmp_path):
+    path = tmp_path / "face.npz"
+    save_encoded(path, encode_face(FACES[0]))
+    face = load_encoded(path)
+    np.testing.assert_array_equal(decode_level(face, "data64x64"), FACES[0])
+    np.testing.assert_array_equal(decode_level(face, "data1x1"), compute_mips(FACES[0])[-1].transpose(1, 2, 0))
+    data = bytearray(path.read_bytes())
+    data[3000] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"face\.npz: damaged"):
+        load_encoded(path)
+    with pytest.raises(StoreError, match="missing"):
+        load_encoded(tmp_path / "gone.npz")
+
+
+def test_levels_of_rectangles_stop_at_the_first_odd_side():
+    assert list_levels(160, 128) == [(160, 128), (80, 64), (40, 32), (20, 16), (10, 8), (5, 4)]
+    assert list_levels(7, 8) == [(7, 8)]
+    with pytest.raises(ShapeError):
+        list_levels(0, 8)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
+def test_only_images_have_levels(bad):
+    with pytest.raises(ShapeError):
+        compute_mips(bad)

@@ -1,0 +1,187 @@
+"""Real images come out the same from HDF5, folder and zip, at every level; bad data is refused with a remedy."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from celebahq_tools.errors import ConfigError, InputError, StoreError
+from celebahq_tools.store.layout import compute_mips
+from celebahq_tools.store.writer import create_dataset
+from pggan_core.config import TrainConfig
+from pggan_core.data import open_source
+from pggan_core.loader import Loader, Request, order_images
+from pggan_core.sampling import make_grid, prepare_reals, to_pixels
+from pggan_core.setup import derive_network
+
+COUNT = 9
+GOLDEN = Path(__file__).parents[1] / "golden" / "nets" / "layers.npz"
+
+
+def make_images(count=COUNT, height=8, width=8, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, channels), dtype=np.uint8)
+
+
+def write_hdf5(path, images):
+    with create_dataset(path, height=images.shape[1], width=images.shape[2], channels=images.shape[3]) as writer:
+        for image in images:
+            writer.append(image)
+    return path
+
+
+def write_folder(path, images):
+    path.mkdir()
+    for index, image in enumerate(images):
+        Image.fromarray(image.squeeze()).save(path / f"{index:03}.png")
+    return path
+
+
+def write_zip(path, images, labels=None):
+    folder = write_folder(path.with_suffix(""), images)
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+        if labels is not None:
+            archive.writestr("dataset.json", json.dumps({"labels": labels}))
+    return path
+
+
+@pytest.mark.parametrize("write", [write_hdf5, write_folder, write_zip])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_source_gives_every_level(tmp_path, write, channels):
+    images = make_images(channels=channels)
+    source = open_source(write(tmp_path / "data.zip", images))
+    assert (len(source), source.shape) == (COUNT, (channels, 8, 8))
+    for height in (8, 4):
+        expected = [next(mip for mip in compute_mips(images[i]) if mip.shape[1] == height) for i in (4, 0, 4)]
+        assert np.array_equal(source.read([4, 0, 4], height), expected)
+
+
+def test_missing_levels_of_an_hdf5_file_are_averaged_from_larger_ones(tmp_path):
+    import h5py
+
+    images = make_images()
+    with h5py.File(write_hdf5(tmp_path / "data.h5", images), "a") as file:
+        del file["data4x4"]
+    expected = [mip for mip in compute_mips(images[2]) if mip.shape[1] == 4]
+    assert np.array_equal(open_source(tmp_path / "data.h5").read([2], 4), expected)
+
+
+def test_zip_labels_become_one_hot(tmp_path):
+    labels = [[f"{index:03}.png", index % 3] for index in range(COUNT)]
+    source = open_source(write_zip(tmp_path / "data.zip", make_images(), labels))
+    assert np.array_equal(source.labels, np.eye(3)[np.arange(COUNT) % 3])
+
+
+def test_zip_labels_that_leave_images_out_are_refused(tmp_path):
+    with pytest.raises(InputError, match="does not label every image"):
+        open_source(write_zip(tmp_path / "data.zip", make_images(), [["000.png", 1]]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("cached", [True, False])
+def test_loader_gives_the_planned_images_mirrored_half_the_time(tmp_path, monkeypatch, workers, cached):
+    if not cached:
+        monkeypatch.setattr("pggan_core.loader.CACHE_BYTES", 0)
+    images = make_images()
+    path = write_folder(tmp_path / "data", images)
+
+    def plan(request):
+        return Request(request.cursor + 4, 4, 8) if request.cursor < 40 else None
+
+    with Loader(path, open_source(path), seed=5, mirror=True, plan=plan, workers=workers) as loader:
+        flipped = 0
+        for cursor in range(0, 40, 4):
+            batch = loader.take(Request(cursor, 4, 8))
+            for got, index in zip(batch.pixels, order_images(np.arange(cursor, cursor + 4), COUNT, 5), strict=True):
+                straight = images[index].transpose(2, 0, 1)
+                assert np.array_equal(got, straight) or np.array_equal(got, straight[..., ::-1])
+                flipped += not np.array_equal(got, straight)
+    assert 8 <= flipped <= 32  # Of 40; a fair coin leaves this range once in 20,000 seeds, and the seed is fixed.
+
+
+def test_loader_follows_a_request_that_was_not_planned(tmp_path):
+    path = write_folder(tmp_path / "data", make_images())
+    with Loader(path, open_source(path), seed=5, mirror=False, plan=lambda r: Request(r.cursor + 4, 4, 8)) as loader:
+        loader.take(Request(0, 4, 8))
+        batch = loader.take(Request(100, 2, 4))
+    expected = open_source(path).read(order_images(np.arange(100, 102), COUNT, 5).tolist(), 4)
+    assert np.array_equal(batch.pixels, expected)
+
+
+@pytest.mark.parametrize("lod", ["0.00", "0.25", "1.00", "1.60"])
+def test_reals_are_faded_as_in_the_original(lod):
+    missing, fraction = int(float(lod)), float(lod) % 1
+    with np.load(GOLDEN) as stored:
+        got = prepare_reals(torch.from_numpy(stored["pr_in"]), 1 - fraction)
+        full = got.repeat_interleave(2**missing, 2).repeat_interleave(2**missing, 3)
+        # float32 arithmetic on values up to 1.
+        np.testing.assert_allclose(full.numpy(), stored[f"pr_lod{lod}"], atol=2e-6)
+
+
+def test_pixels_survive_the_way_to_the_networks_and_back():
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    assert np.array_equal(to_pixels(prepare_reals(pixels, 1.0)), pixels.numpy())
+
+
+def test_grid_places_images_row_by_row_and_leaves_the_rest_black():
+    images = np.arange(1, 4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 2), np.uint8)
+    grid = make_grid(images, 2)
+    assert grid.shape == (4, 4, 3)
+    assert grid[::2, ::2, 0].tolist() == [[1, 2], [3, 0]]
+
+
+def derive(path, **settings):
+    return derive_network(TrainConfig(data=str(path), **settings), open_source(path))
+
+
+def test_dataset_smaller_than_the_resolution_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"smaller than the resolution 1024.*pass --resolution 8"):
+        derive(write_folder(tmp_path / "d", make_images()), resolution=1024, batch=4)
+
+
+def test_resolution_between_the_levels_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="not one of this dataset's: 4, 8"):
+        derive(write_folder(tmp_path / "d", make_images()), resolution=6, batch=4)
+
+
+def test_too_few_images_are_refused(tmp_path):
+    with pytest.raises(InputError, match="holds 9 images, fewer than a minibatch of 16"):
+        derive(write_folder(tmp_path / "d", make_images()))
+
+
+def test_wrong_channel_count_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"have 2 channels; 1 .* or 3"):
+        derive(write_hdf5(tmp_path / "d.h5", make_images(channels=2)), batch=4)
+
+
+def test_non_power_of_two_is_refused(tmp_path):
+    with pytest.raises(Exception, match="and 12 is not; resize or crop to 8 or 16"):
+        derive(write_folder(tmp_path / "d", make_images(height=12, width=12)), batch=4)
+
+
+def test_labels_are_required_for_conditional_training(tmp_path):
+    with pytest.raises(ConfigError, match="needs labels"):
+        derive(write_folder(tmp_path / "d", make_images()), batch=4, conditional=True)
+
+
+def test_missing_empty_foreign_and_damaged_data_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        open_source(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no images"):
+        open_source(tmp_path / "empty")
+    (tmp_path / "foreign.h5").write_bytes(b"not a dataset")
+    with pytest.raises(StoreError, match="not a readable HDF5 file"):
+        open_source(tmp_path / "foreign.h5")
+    folder = write_folder(tmp_path / "d", make_images())
+    (folder / "001.png").write_bytes(b"not a picture")
+    with pytest.raises(InputError, match=r"cannot decode 001\.png"):
+        open_source(folder).read([1], 8)
+    Image.fromarray(make_images(1, 4, 4)[0]).save(folder / "001.png")
+    with pytest.raises(InputError, match=r"001\.png is 4x4 with 3 channels, the first image 8x8"):
+        open_source(folder).read([1], 8)
