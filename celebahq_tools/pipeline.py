@@ -27,6 +27,9 @@ from celebahq_tools.weights import hash_file, list_weights
 WAITING_FACTOR = 1.1
 # A face of 1024x1024 with all its levels, compressed: measured on real photographs.
 _BYTES_PER_PIXEL = 2.1
+# A worker can be killed when its face is saved but not yet reported, so that a round seems to have given nothing; a
+# machine without memory for the work kills again and again.
+_FRUITLESS_ROUNDS = 3
 
 
 class BuildListener(Protocol):
@@ -158,6 +161,7 @@ def _process_all(pending: list[SourceItem], config: BuildConfig, faces: Path) ->
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     left = {item.index: item for item in pending}
+    fruitless = 0
     while left:
         before = len(left)
         try:
@@ -165,9 +169,11 @@ def _process_all(pending: list[SourceItem], config: BuildConfig, faces: Path) ->
                 del left[record.index]
                 yield record
         except TerminatedWorkerError:
-            if len(left) == before:
+            fruitless = fruitless + 1 if len(left) == before else 0
+            if fruitless == _FRUITLESS_ROUNDS:
                 raise CelebahqError(
-                    "the system killed a worker before it finished one photograph, most likely for lack of memory; "
+                    f"the system killed workers {fruitless} times before one finished a photograph, most likely for "
+                    "lack of memory; "
                     f"run the same command again with fewer --workers than {workers}, finished work is kept"
                 ) from None
 
