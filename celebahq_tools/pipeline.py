@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
+
+import numpy as np
 
 from celebahq_tools import __version__
 from celebahq_tools.build_config import PIPELINE_VERSION, BuildConfig
 from celebahq_tools.errors import CelebahqError, ConfigError, InputError
 from celebahq_tools.process import begin_worker, face_path, process_item
-from celebahq_tools.rank.select import select_best
 from celebahq_tools.rank.spectrum import COMPONENT_NAMES
 from celebahq_tools.restore import Kind, load_restorer
+from celebahq_tools.selection import Choice, choose_faces
 from celebahq_tools.source.celeba import find_image_folder, find_landmark_file, list_celeba
 from celebahq_tools.store.encoding import load_encoded
 from celebahq_tools.store.journal import Journal
@@ -134,20 +140,70 @@ def run_build(config: BuildConfig, listener: BuildListener) -> BuildSummary:
     faces.mkdir(parents=True, exist_ok=True)
     with Journal(config.work_folder / "journal.sqlite") as journal:
         journal.bind_settings(settings)
-        _forget_unusable(journal, faces, keep=config.keep, found=len(items))
-        done = journal.done()
-        pending = [item for item in items if item.index not in done]
-        listener.begin_stage("faces", total=len(items), done=len(items) - len(pending))
-        for record in _process_all(pending, config, faces):
-            journal.record(record)
-            _delete_worst(journal, faces, keep=config.keep)
-            listener.advance(record)
-        summary = _write_results(config, journal, faces, settings, found=len(items), listener=listener)
+        with _note_run(journal, config, found=len(items)):
+            _forget_unusable(journal, faces)
+            done = journal.done()
+            pending = [item for item in items if item.index not in done]
+            listener.begin_stage("faces", total=len(items), done=len(items) - len(pending))
+            _make_faces(pending, config, journal, faces, listener)
+            choice = _complete_choice(items, config, journal, faces, listener)
+            summary = _write_results(config, journal, faces, settings, choice, found=len(items), listener=listener)
     if config.work is None:
         shutil.rmtree(config.work_folder)
     if not summary.kept:
         raise NothingBuiltError(f"none of {summary.found} photographs gave a face; reasons in {summary.manifest}")
     return summary
+
+
+@contextmanager
+def _note_run(journal: Journal, config: BuildConfig, *, found: int) -> Iterator[None]:
+    """Note start, end and circumstances of a build in its journal; a killed one stays without an end."""
+    details = {
+        "found": found,
+        "keep": config.keep,
+        "out": str(config.out),
+        "workers": config.worker_count,
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "versions": {"celebahq_tools": __version__, "python": platform.python_version(), "numpy": np.__version__},
+    }
+    number = journal.begin_run(details)
+    try:
+        yield
+    except BaseException as error:
+        # The disk may be full, or the journal itself the problem: the first error is the one to report.
+        with suppress(sqlite3.Error):
+            journal.end_run(number, type(error).__name__)
+        raise
+    journal.end_run(number, "finished")
+
+
+def _make_faces(
+    pending: list[SourceItem], config: BuildConfig, journal: Journal, faces: Path, listener: BuildListener
+) -> None:
+    """Work on photographs and record what becomes of them, deleting the worst faces when too many wait."""
+    for record in _process_all(pending, config, faces):
+        journal.record(record)
+        _delete_worst(journal, faces, keep=config.keep)
+        listener.advance(record)
+
+
+def _complete_choice(
+    items: list[SourceItem], config: BuildConfig, journal: Journal, faces: Path, listener: BuildListener
+) -> Choice:
+    """Return the final choice, making again what it asks for and does not wait any more.
+
+    This happens when more faces are to be kept than an earlier run kept, when a rule takes a face back that was out
+    of reach before, or when a power loss took a face whose row survived. A face that can no longer be made becomes a
+    rejection and leaves the choice, so that this ends.
+    """
+    while True:
+        choice = choose_faces(journal, config.keep)
+        missing = set(choice.kept.tolist()) - journal.stored()
+        if not missing:
+            return choice
+        listener.begin_stage("faces again", total=len(missing), done=0)
+        _make_faces([item for item in items if item.index in missing], config, journal, faces, listener)
 
 
 def _process_all(pending: list[SourceItem], config: BuildConfig, faces: Path) -> Iterator[ItemRecord]:
@@ -200,25 +256,19 @@ def _process_in_worker(item: SourceItem, config: BuildConfig, faces: Path, threa
     return process_item(item, config, faces)
 
 
-def _forget_unusable(journal: Journal, faces: Path, *, keep: int, found: int) -> None:
-    """Drop journal rows that this run has to redo.
+def _forget_unusable(journal: Journal, faces: Path) -> None:
+    """Bring the journal in line with the work folder: a power loss may have taken a face whose row survived.
 
-    Faces deleted as the worst of an earlier run are needed again when more are to be kept now; a power loss may have
-    taken a face whose row survived; and internal errors deserve another try.
+    Internal errors deserve another try.
     """
-    redo = [index for index in journal.stored_scores()[0] if not face_path(faces, index).is_file()]
-    redo += [record.index for record in journal.records() if record.stage == "internal"]
-    if journal.count_stored() - len(redo) < min(keep, found):
-        redo += journal.deleted()
-    journal.forget(redo)
+    journal.mark_deleted(index for index in journal.stored() if not face_path(faces, index).is_file())
+    journal.forget(journal.rejected("internal"))
 
 
 def _delete_worst(journal: Journal, faces: Path, *, keep: int) -> None:
     if journal.count_stored() <= int(WAITING_FACTOR * keep):
         return
-    indices, scores = journal.stored_scores()
-    kept = set(select_best(scores, keep).indices.tolist())
-    worst = [index for position, index in enumerate(indices) if position not in kept]
+    worst = journal.stored() - set(choose_faces(journal, keep).kept.tolist())
     # First the rows: a face without a row is only untidy, a row without its face would be missed at the end.
     journal.mark_deleted(worst)
     for index in worst:
@@ -226,18 +276,29 @@ def _delete_worst(journal: Journal, faces: Path, *, keep: int) -> None:
 
 
 def _write_results(
-    config: BuildConfig, journal: Journal, faces: Path, settings: dict[str, str], *, found: int, listener: BuildListener
+    config: BuildConfig,
+    journal: Journal,
+    faces: Path,
+    settings: dict[str, str],
+    choice: Choice,
+    *,
+    found: int,
+    listener: BuildListener,
 ) -> BuildSummary:
-    indices, scores = journal.stored_scores()
-    selection = select_best(scores, config.keep)
-    kept = [indices[position] for position in selection.indices]
+    kept = choice.kept.tolist()
     positions = {index: position for position, index in enumerate(kept)}
     manifest = manifest_path(config.out)
     attributes = {"celebahq_tools_version": __version__, "keep": config.keep, **settings}
     del attributes["source"]  # a path of one machine; the manifest's sha256 column identifies the photographs
 
     def finish_manifest() -> None:
-        write_manifest(manifest, journal.records(), dataset_index=positions, components=COMPONENT_NAMES)
+        write_manifest(
+            manifest,
+            journal.records(),
+            dataset_index=positions,
+            components=COMPONENT_NAMES,
+            left_out=choice.reasons,
+        )
 
     if kept:
         listener.begin_stage("dataset", total=len(kept), done=0)
@@ -250,4 +311,4 @@ def _write_results(
         finish_manifest()
     rejected = journal.count_reasons()
     ranked = found - sum(rejected.values())
-    return BuildSummary(config.out, manifest, found, ranked, len(kept), selection.threshold, rejected)
+    return BuildSummary(config.out, manifest, found, ranked, len(kept), choice.threshold, rejected)

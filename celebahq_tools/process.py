@@ -21,6 +21,7 @@ from celebahq_tools.restore import load_restorer
 from celebahq_tools.restore.base import Restorer
 from celebahq_tools.restore.resample import Lanczos
 from celebahq_tools.source.photo import check_landmarks, decode_photo, read_photo_file
+from celebahq_tools.stopwatch import Stopwatch
 from celebahq_tools.store.encoding import encode_face, save_encoded
 from celebahq_tools.types import ItemRecord, Pixels, SourceItem
 
@@ -36,6 +37,30 @@ class Stages:
     resample: Literal["box", "lanczos"]
     dejpeg: Restorer
     choose_superres: Callable[[float], Restorer]
+
+
+@dataclass(frozen=True)
+class TimedRestorer:
+    """A restorer whose time is booked on a stage of its own."""
+
+    restorer: Restorer
+    stage: str
+    watch: Stopwatch
+
+    @property
+    def scale(self) -> int:
+        """As the restorer's."""
+        return self.restorer.scale
+
+    @property
+    def halo(self) -> int:
+        """As the restorer's."""
+        return self.restorer.halo
+
+    def restore(self, pixels: Pixels) -> Pixels:
+        """As the restorer's."""
+        with self.watch.stage(self.stage):
+            return self.restorer.restore(pixels)
 
 
 @lru_cache(maxsize=1)
@@ -61,7 +86,12 @@ def load_stages(config: BuildConfig) -> Stages:
 
 
 def process_photo(
-    pixels: Pixels, landmarks: NDArray[np.float32], stages: Stages, *, observe: Observer | None = None
+    pixels: Pixels,
+    landmarks: NDArray[np.float32],
+    stages: Stages,
+    *,
+    observe: Observer | None = None,
+    watch: Stopwatch | None = None,
 ) -> tuple[AlignedFace, QualityScore]:
     """Turn one photograph into a face picture and its score; a pure function of its arguments.
 
@@ -70,20 +100,24 @@ def process_photo(
         landmarks: (5, 2) in pixels of the photograph.
         stages: As made by :func:`load_stages`.
         observe: Called with the name and picture of each step, for people who want to look.
+        watch: Is given the time of each stage: ``dejpeg``, ``superres``, ``align``, ``score``.
     Raises:
         RejectionError: If the photograph cannot give a face.
     """
+    watch = watch or Stopwatch()
     check_landmarks(landmarks, width=pixels.shape[1], height=pixels.shape[0])
-    face = align_face(
-        pixels,
-        landmarks,
-        out_size=stages.size,
-        resample=stages.resample,
-        dejpeg=stages.dejpeg,
-        superres=stages.choose_superres,
-        observe=observe,
-    )
-    return face, score_spectrum(face.pixels)
+    with watch.stage("align"):
+        face = align_face(
+            pixels,
+            landmarks,
+            out_size=stages.size,
+            resample=stages.resample,
+            dejpeg=TimedRestorer(stages.dejpeg, "dejpeg", watch),
+            superres=lambda zoom: TimedRestorer(stages.choose_superres(zoom), "superres", watch),
+            observe=observe,
+        )
+    with watch.stage("score"):
+        return face, score_spectrum(face.pixels)
 
 
 def process_item(item: SourceItem, config: BuildConfig, faces: Path) -> ItemRecord:
@@ -101,14 +135,24 @@ def process_item(item: SourceItem, config: BuildConfig, faces: Path) -> ItemReco
         CelebahqError: If the settings cannot work at all, such as missing weights.
     """
     stages = load_stages(config)
-    record = ItemRecord(item.index, item.file, landmarks=item.landmarks, stage="internal", reason="error")
+    watch = Stopwatch()
+    # The record shares the watch's dictionary: the time of a photograph that is rejected later is in it, too.
+    record = ItemRecord(
+        item.index, item.file, landmarks=item.landmarks, stage="internal", reason="error", seconds=watch.seconds
+    )
     try:
         if item.problem is not None or item.landmarks is None:
             raise item.problem or RejectionError("landmarks", "missing")
-        data, sha256 = read_photo_file(item.path)
+        with watch.stage("read"):
+            data, sha256 = read_photo_file(item.path)
         record = replace(record, sha256=sha256)
-        face, score = process_photo(decode_photo(data), item.landmarks, stages)
-        save_encoded(face_path(faces, item.index), encode_face(face.pixels))
+        with watch.stage("decode"):
+            pixels = decode_photo(data)
+        face, score = process_photo(pixels, item.landmarks, stages, watch=watch)
+        with watch.stage("encode"):
+            encoded = encode_face(face.pixels)
+        with watch.stage("save"):
+            save_encoded(face_path(faces, item.index), encoded)
     except RejectionError as rejection:
         return replace(record, stage=rejection.stage, reason=rejection.reason, detail=rejection.detail)
     except CelebahqError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,8 @@ class ItemRecord:
         score: Quality score, higher is better; None for a rejection.
         components: Parts of the score by name.
         stage, reason, detail: Set for a rejection, else empty.
+        seconds: Wall time by stage; only the journal keeps it.
+        facts: What else a stage found out about the photograph or the face, as JSON can hold it; the journal keeps it.
     """
 
     index: int
@@ -82,6 +85,8 @@ class ItemRecord:
     stage: str = ""
     reason: str = ""
     detail: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.score is None) != bool(self.reason):

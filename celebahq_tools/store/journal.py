@@ -4,50 +4,114 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from celebahq_tools.errors import ConfigError, StoreError
 from celebahq_tools.types import ItemRecord
 
-_SCHEMA = """
+# Raised whenever the tables change. A journal lives as long as one build, so that old ones are refused, not converted.
+SCHEMA_VERSION = 2
+
+_SCHEMA = f"""
+PRAGMA journal_mode = WAL;
+BEGIN;
 CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
     idx INTEGER PRIMARY KEY, file TEXT NOT NULL, sha256 TEXT NOT NULL, landmarks TEXT, quad TEXT, zoom REAL,
     photo_fraction REAL, score REAL, components TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL,
-    detail TEXT NOT NULL, stored INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS by_stored ON items (stored, idx);
+    detail TEXT NOT NULL, seconds TEXT NOT NULL, facts TEXT NOT NULL, stored INTEGER NOT NULL, finished REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS by_finished ON items (finished);
+CREATE TABLE IF NOT EXISTS runs (
+    id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL, details TEXT NOT NULL);
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
 """
-_COLUMNS = "idx, file, sha256, landmarks, quad, zoom, photo_fraction, score, components, stage, reason, detail"
+_COLUMNS = (
+    "idx, file, sha256, landmarks, quad, zoom, photo_fraction, score, components, stage, reason, detail, seconds, facts"
+)
+# Seconds to wait for another process that is writing, such as for `celebahq status` while a build runs.
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One start of a build.
+
+    Attributes:
+        started, ended: Seconds since 1970; ``ended`` is None while it runs, and for ever if it was killed.
+        outcome: ``running``, ``finished``, or the kind of error that ended it.
+        details: What it was started with: program and library versions, host, workers, backend, photographs found.
+    """
+
+    started: float
+    ended: float | None
+    outcome: str
+    details: Mapping[str, Any]
 
 
 class Journal:
     """What became of every photograph so far.
 
+    One process writes; others may read meanwhile (:meth:`open_readonly`). A row is safe from a killed process as soon
+    as it is recorded; a power loss may take the last ones, whose photographs are then worked on again.
+
     Args:
         path: The SQLite file; made if missing.
     Raises:
-        StoreError: If the file is not a journal or cannot be opened.
+        StoreError: If the file is not a journal, is of another version, or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
+        self._open(path, f"file:{_quote(path)}", _SCHEMA)
+
+    @classmethod
+    def open_readonly(cls, path: Path) -> Journal:
+        """Return a journal that can be read only, also while a build writes to it.
+
+        Raises:
+            StoreError: As for the constructor, and if the file is missing.
+        """
+        if not path.is_file():
+            raise StoreError(
+                f"{path}: no journal; pass the --work folder of a build (by default OUT's name with .work)"
+            )
+        journal = cls.__new__(cls)
+        journal._open(path, f"file:{_quote(path)}?mode=ro", "")
+        return journal
+
+    def _open(self, path: Path, address: str, schema: str) -> None:
         self.path = path
         try:
-            self._database = sqlite3.connect(path)
-            self._database.executescript(_SCHEMA)
+            self._database = sqlite3.connect(address, uri=True, timeout=_PATIENCE)
+            known = self._database.execute("PRAGMA user_version").fetchone()[0]
+            tables = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if known != SCHEMA_VERSION and (tables or not schema):
+                raise StoreError(
+                    f"{path}: a journal of another version of the program ({known}, this is {SCHEMA_VERSION}); "
+                    "finish the build with that version, or delete the work folder to start again"
+                )
+            self._database.executescript(schema)
+            # With WAL this loses nothing when a process is killed, and costs no disk flush per row.
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._stored = {row[0] for row in self._database.execute("SELECT idx FROM items WHERE stored")}
         except sqlite3.Error as error:
             raise StoreError(f"{path}: not a usable journal ({error}); delete the work folder to start again") from None
 
-    def bind_settings(self, settings: dict[str, str]) -> None:
+    def bind_settings(self, settings: Mapping[str, str]) -> None:
         """Remember the settings that decide pixels and scores, or compare them with those remembered.
 
         Raises:
             ConfigError: If the work folder was begun with other settings; mixing them would be silent corruption.
         """
-        known = dict(self._database.execute("SELECT key, value FROM settings"))
+        known = self.settings()
         if not known:
             with self._database:
                 self._database.executemany("INSERT INTO settings VALUES (?, ?)", settings.items())
@@ -63,8 +127,31 @@ class Journal:
                 "use them again, or another --work folder, or delete this one"
             )
 
+    def settings(self) -> dict[str, str]:
+        """Return the settings remembered; empty in a new journal."""
+        return dict(self._database.execute("SELECT key, value FROM settings"))
+
+    def begin_run(self, details: Mapping[str, Any]) -> int:
+        """Note that a build starts; returns the number to end it with."""
+        with self._database:
+            row = (time.time(), "running", json.dumps(dict(details)))
+            cursor = self._database.execute("INSERT INTO runs (started, outcome, details) VALUES (?, ?, ?)", row)
+        return int(cursor.lastrowid or 0)
+
+    def end_run(self, number: int, outcome: str) -> None:
+        """Note how a build ended."""
+        with self._database:
+            row = (time.time(), outcome, number)
+            self._database.execute("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", row)
+
+    def runs(self) -> list[Run]:
+        """Return every start of the build, the oldest first."""
+        rows = self._database.execute("SELECT started, ended, outcome, details FROM runs ORDER BY id")
+        return [Run(started, ended, outcome, json.loads(details)) for started, ended, outcome, details in rows]
+
     def record(self, record: ItemRecord) -> None:
-        """Write one row, durably; a row of the same index is replaced."""
+        """Write one row; a row of the same index is replaced. A scored face counts as waiting in the work folder."""
+        stored = record.score is not None
         row = (
             record.index,
             record.file,
@@ -78,39 +165,50 @@ class Journal:
             record.stage,
             record.reason,
             record.detail,
-            record.score is not None,
+            json.dumps({name: round(seconds, 6) for name, seconds in record.seconds.items()}),
+            json.dumps(dict(record.facts)),
+            stored,
+            time.time(),
         )
         with self._database:
             self._database.execute(f"INSERT OR REPLACE INTO items VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+        (self._stored.add if stored else self._stored.discard)(record.index)
 
-    def forget(self, indices: list[int]) -> None:
+    def forget(self, indices: Iterable[int]) -> None:
         """Delete rows, so that their photographs are worked on again."""
+        gone = set(indices)
         with self._database:
-            self._database.executemany("DELETE FROM items WHERE idx = ?", [(index,) for index in indices])
+            self._database.executemany("DELETE FROM items WHERE idx = ?", [(index,) for index in gone])
+        self._stored -= gone
 
-    def mark_deleted(self, indices: list[int]) -> None:
-        """Note that faces out of reach of the selection were deleted from the work folder."""
+    def mark_deleted(self, indices: Iterable[int]) -> None:
+        """Note that scored faces no longer wait in the work folder."""
+        gone = set(indices)
         with self._database:
-            self._database.executemany("UPDATE items SET stored = 0 WHERE idx = ?", [(index,) for index in indices])
+            self._database.executemany("UPDATE items SET stored = 0 WHERE idx = ?", [(index,) for index in gone])
+        self._stored -= gone
 
     def done(self) -> set[int]:
         """Return the indices that have a row."""
         return {row[0] for row in self._database.execute("SELECT idx FROM items")}
 
-    def stored_scores(self) -> tuple[list[int], list[float]]:
-        """Return indices and scores of the faces in the work folder, in index order."""
-        rows = self._database.execute("SELECT idx, score FROM items WHERE stored ORDER BY idx").fetchall()
-        return [row[0] for row in rows], [row[1] for row in rows]
+    def count_done(self) -> int:
+        """Return the number of photographs that have a row."""
+        return int(self._database.execute("SELECT count(*) FROM items").fetchone()[0])
 
-    def deleted(self) -> list[int]:
-        """Return indices of scored faces that are no longer in the work folder."""
-        return [
-            row[0] for row in self._database.execute("SELECT idx FROM items WHERE score IS NOT NULL AND NOT stored")
-        ]
+    def scores(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return indices and scores of all scored faces in index order, whether or not they still wait."""
+        rows = self._database.execute("SELECT idx, score FROM items WHERE score IS NOT NULL ORDER BY idx")
+        table = np.fromiter(rows, dtype=[("idx", np.int64), ("score", np.float64)])
+        return table["idx"], table["score"]
+
+    def stored(self) -> set[int]:
+        """Return the indices of the faces that wait in the work folder."""
+        return set(self._stored)
 
     def count_stored(self) -> int:
-        """Return the number of faces in the work folder."""
-        return int(self._database.execute("SELECT count(*) FROM items WHERE stored").fetchone()[0])
+        """Return the number of faces that wait in the work folder."""
+        return len(self._stored)
 
     def count_reasons(self) -> dict[str, int]:
         """Return how many photographs were rejected for each ``stage.reason``, most frequent first."""
@@ -120,10 +218,28 @@ class Journal:
         )
         return dict(self._database.execute(query))
 
+    def rejected(self, stage: str) -> dict[int, str]:
+        """Return index to reason of the photographs that a stage rejected."""
+        return dict(self._database.execute("SELECT idx, reason FROM items WHERE stage = ? AND reason != ''", (stage,)))
+
+    def finish_times(self, since: float = 0.0) -> NDArray[np.float64]:
+        """Return when photographs were recorded, in seconds since 1970, ascending."""
+        query = "SELECT finished FROM items WHERE finished >= ? ORDER BY finished"
+        return np.fromiter((row[0] for row in self._database.execute(query, (since,))), np.float64)
+
+    def total_seconds(self) -> dict[str, tuple[int, float]]:
+        """Return for every stage how many photographs went through it and the seconds they took together."""
+        totals: dict[str, tuple[int, float]] = {}
+        for (text,) in self._database.execute("SELECT seconds FROM items ORDER BY idx"):
+            for name, seconds in json.loads(text).items():
+                count, total = totals.get(name, (0, 0.0))
+                totals[name] = (count + 1, total + seconds)
+        return totals
+
     def records(self) -> Iterator[ItemRecord]:
         """Yield every row in index order."""
         for row in self._database.execute(f"SELECT {_COLUMNS} FROM items ORDER BY idx"):  # noqa: S608
-            index, file, sha256, landmarks, quad, zoom, fraction, score, components, stage, reason, detail = row
+            index, file, sha256, landmarks, quad, zoom, fraction, score, parts, stage, reason, detail, secs, facts = row
             yield ItemRecord(
                 index,
                 file,
@@ -133,10 +249,12 @@ class Journal:
                 zoom,
                 fraction,
                 score,
-                json.loads(components),
+                json.loads(parts),
                 stage,
                 reason,
                 detail,
+                json.loads(secs),
+                json.loads(facts),
             )
 
     def close(self) -> None:
@@ -150,3 +268,10 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _quote(path: Path) -> str:
+    """Return a path as it stands in SQLite's file: addresses, where some characters mean something else."""
+    from urllib.parse import quote
+
+    return quote(str(path.absolute()))

@@ -21,7 +21,12 @@ def manifest_path(dataset: Path) -> Path:
 
 
 def write_manifest(
-    path: Path, records: Iterable[ItemRecord], *, dataset_index: Mapping[int, int], components: Iterable[str]
+    path: Path,
+    records: Iterable[ItemRecord],
+    *,
+    dataset_index: Mapping[int, int],
+    components: Iterable[str],
+    left_out: Mapping[int, tuple[str, str]] | None = None,
 ) -> None:
     """Write the manifest; the file is whole or absent.
 
@@ -30,6 +35,7 @@ def write_manifest(
         records: Every photograph in index order.
         dataset_index: Source index to position in the dataset, of the kept ones.
         components: Names of the score's parts, one column each.
+        left_out: Source index to reason and detail of scored faces that were left out for more than their score.
     Raises:
         OSError: If the folder cannot be written or the disk is full.
     """
@@ -41,6 +47,7 @@ def write_manifest(
         for record in records:
             position = dataset_index.get(record.index)
             rejected = f"{record.stage}.{record.reason}" if record.reason else ""
+            reason, detail = (left_out or {}).get(record.index, ("rank.below_threshold", record.detail))
             status = "kept" if position is not None else "rejected" if rejected else "ranked_out"
             writer.writerow(
                 [
@@ -49,8 +56,8 @@ def write_manifest(
                     record.sha256,
                     status,
                     "" if position is None else position,
-                    rejected or ("" if position is not None else "rank.below_threshold"),
-                    record.detail,
+                    rejected or ("" if position is not None else reason),
+                    detail if status == "ranked_out" else record.detail,
                     _cell(record.score),
                     *(_cell(record.components.get(part)) for part in parts),
                     _cell(record.zoom),

@@ -1,3 +1,7 @@
+import sqlite3
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,22 +48,78 @@ def test_records_come_back_exactly_and_in_index_order(journal):
     assert journal.done() == {0, 1, 2}
 
 
-def test_stored_faces_come_with_their_scores_in_index_order(journal):
+def test_scores_come_in_index_order(journal):
     for index, score in [(3, 0.1), (1, 0.9)]:
         journal.record(face(index, score))
     journal.record(rejection(2))
-    assert journal.stored_scores() == ([1, 3], [0.9, 0.1])
+    indices, scores = journal.scores()
+    assert (indices.tolist(), scores.tolist()) == ([1, 3], [0.9, 0.1])
 
 
-def test_deleted_faces_leave_the_ranking_and_stay_listed(journal):
+def test_deleted_faces_wait_no_more_and_stay_in_the_ranking(journal):
     for index in range(3):
         journal.record(face(index, float(index)))
     journal.mark_deleted([0])
-    assert journal.stored_scores() == ([1, 2], [1.0, 2.0])
+    assert journal.stored() == {1, 2}
     assert journal.count_stored() == 2
-    assert journal.deleted() == [0]
+    assert journal.scores()[0].tolist() == [0, 1, 2]
     journal.forget([0])
     assert journal.done() == {1, 2}
+    assert journal.count_done() == 2
+    journal.record(rejection(1))
+    assert journal.stored() == {2}
+
+
+def test_times_and_facts_of_a_photograph_are_kept(journal):
+    record = replace(face(0, 0.5), seconds={"decode": 0.25, "align": 1.5}, facts={"hash": "00ff", "blocks": [1, 2.5]})
+    journal.record(record)
+    journal.record(replace(rejection(1), seconds={"decode": 0.75}))
+    first = next(iter(journal.records()))
+    assert first.seconds == record.seconds
+    assert first.facts == record.facts
+    assert journal.total_seconds() == {"decode": (2, 1.0), "align": (1, 1.5)}
+    assert len(journal.finish_times()) == 2
+    assert len(journal.finish_times(since=time.time() + 60)) == 0
+
+
+def test_every_run_is_noted_with_its_end(journal):
+    first = journal.begin_run({"workers": 2})
+    journal.end_run(first, "KeyboardInterrupt")
+    journal.begin_run({"workers": 3})
+    ended, running = journal.runs()
+    assert (ended.outcome, ended.details) == ("KeyboardInterrupt", {"workers": 2})
+    assert ended.ended >= ended.started
+    assert (running.outcome, running.ended) == ("running", None)
+
+
+def test_a_journal_is_read_while_another_process_writes(journal):
+    journal.bind_settings({"size": "64"})
+    journal.record(face(0, 0.5))
+    with Journal.open_readonly(journal.path) as reader:
+        assert reader.count_done() == 1
+        journal.record(face(1, 0.25))
+        assert reader.count_done() == 2
+        assert reader.settings() == {"size": "64"}
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.record(face(2, 0.1))
+
+
+def test_reading_makes_no_journal(tmp_path):
+    with pytest.raises(StoreError, match="no journal; pass the --work folder"):
+        Journal.open_readonly(tmp_path / "journal.sqlite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_journal_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with Journal(path):
+        pass
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    for open_journal in (Journal, Journal.open_readonly):
+        with pytest.raises(StoreError, match="another version of the program"):
+            open_journal(path)
 
 
 def test_reasons_are_counted_most_frequent_first(journal):

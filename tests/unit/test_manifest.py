@@ -12,14 +12,17 @@ def test_rows_say_what_became_of_each_photograph(tmp_path):
         ItemRecord(2, "best.jpg", score=0.75, components={"breadth": 0.9}, zoom=2.0, photo_fraction=1.0),
     ]
     path = manifest_path(tmp_path / "faces.h5")
-    write_manifest(path, records, dataset_index={2: 0}, components=["breadth"])
+    records.append(ItemRecord(3, "twin.jpg", score=0.75))
+    left_out = {3: ("rank.duplicate", "of best.jpg")}
+    write_manifest(path, records, dataset_index={2: 0}, components=["breadth"], left_out=left_out)
     assert path.name == "faces.manifest.csv"
     rows = read_manifest(path)
-    assert [row["status"] for row in rows] == ["rejected", "ranked_out", "kept"]
-    assert [row["reason"] for row in rows] == ["decode.grey", "rank.below_threshold", ""]
+    assert [row["status"] for row in rows] == ["rejected", "ranked_out", "kept", "ranked_out"]
+    assert [row["reason"] for row in rows] == ["decode.grey", "rank.below_threshold", "", "rank.duplicate"]
+    assert rows[3]["detail"] == "of best.jpg"
     assert rows[0]["file"] == 'hostile,"name"\n<b>.jpg'
-    assert [row["dataset_index"] for row in rows] == ["", "", "0"]
-    assert [row["breadth"] for row in rows] == ["", "0.5", "0.9"]
+    assert [row["dataset_index"] for row in rows] == ["", "", "0", ""]
+    assert [row["breadth"] for row in rows] == ["", "0.5", "0.9", ""]
 
 
 @pytest.mark.parametrize("content", [None, b"a,b\n1,2\n", b"\xff\xfe\x00"])

@@ -1,0 +1,44 @@
+"""Which faces of a build are kept: the one place that decides, while the build runs and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celebahq_tools.rank.select import select_best
+from celebahq_tools.store.journal import Journal
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Which faces go into the dataset.
+
+    Attributes:
+        kept: Source indices, ascending: the dataset keeps the order of its inputs.
+        threshold: The lowest score that was kept; infinity if nothing was.
+        reasons: Source index to ``(stage.reason, detail)`` of scored faces that were left out for another reason than
+            their score; the manifest prints it.
+    """
+
+    kept: NDArray[np.int64]
+    threshold: float
+    reasons: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+
+
+def choose_faces(journal: Journal, keep: int) -> Choice:
+    """Return the faces to keep, as far as the journal knows.
+
+    A pure function of the journal's rows: neither the order in which they came, nor which faces still wait in the work
+    folder, may change its result. The build deletes waiting faces by it while it runs, and makes those again that its
+    last result asks for and that were deleted; so every rule may stand here, also one by which a face can come back.
+
+    Args:
+        journal: The journal of the build.
+        keep: How many faces to keep, at least 1.
+    """
+    indices, scores = journal.scores()
+    best = select_best(scores, keep)
+    return Choice(indices[best.indices], best.threshold)

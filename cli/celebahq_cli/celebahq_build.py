@@ -1,0 +1,60 @@
+"""`celebahq build`: photographs to dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from celebahq_cli.failures import report_failures
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--in", "input", type=PATH, help="Folder in CelebA's layout: img_celeba/ and Anno/.  [required]")
+@click.option("--out", type=PATH, help="HDF5 file to make.  [required]")
+@click.option("--landmarks", type=PATH, help="Landmark file (text or CSV) to use instead of the folder's own.")
+@click.option("--keep", type=int, help="Keep the best N faces.  [default: 30000]")
+@click.option("--size", type=int, help="Side of the faces, a power of two from 64 to 1024.  [default: 1024]")
+@click.option("--dejpeg", metavar="NAME|PATH|none", help="JPEG artifact removal.  [default: jpeg-resnet]")
+@click.option("--sr", metavar="NAME|PATH|none", help="Super-resolution of small faces.  [default: realsr-df2k]")
+@click.option("--resample", type=click.Choice(["box", "lanczos"]), help="Final downsampling filter.  [default: box]")
+@click.option("--workers", type=int, help="Worker processes.  [default: one per core]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the nets run.  [default: auto]")
+@click.option("--work", type=PATH, help="Folder for unfinished work, kept at the end.  [default: OUT.work, removed]")
+@click.option("--config", type=PATH, help="TOML file with any of these settings; flags override it.")
+@click.option("--overwrite", is_flag=True, default=None, help="Replace an existing OUT.")
+@click.option("--dry-run", is_flag=True, help="Print the settings and the plan, and stop.")
+def build(config: Path | None, dry_run: bool, **flags: object) -> None:
+    """Build a multi-resolution HDF5 dataset of aligned faces.
+
+    Each photograph is cleaned of JPEG artifacts, super-resolved, padded, cropped along its landmarks and scored;
+    the best are kept. A manifest, OUT's name with .manifest.csv, says what became of every photograph. A build that
+    was stopped goes on when the same command is run again.
+    """
+    with report_failures("run the same command again to go on, finished work is kept"):
+        from celebahq_cli.progress import BuildProgress
+        from celebahq_tools.build_config import BuildConfig
+        from celebahq_tools.config import format_config, resolve_config
+        from celebahq_tools.pipeline import estimate_disk, plan_build, run_build
+
+        settings = resolve_config(BuildConfig, file=config, flags=flags)
+        click.echo(f"Settings:\n{format_config(settings)}")
+        items, decisive = plan_build(settings)
+        click.echo(
+            f"Plan: {len(items)} photographs or landmark rows, keep the best {settings.keep};\n"
+            f"  JPEG removal      {decisive['dejpeg']}\n  super-resolution  {decisive['sr']}\n"
+            f"  disk              up to {estimate_disk(settings, len(items)) / 2**20:,.0f} MiB "
+            f"in {settings.work_folder} and {settings.out}"
+        )
+        if dry_run:
+            return
+        with BuildProgress() as progress:
+            summary = run_build(settings, progress)
+    click.echo(
+        f"Found {summary.found}, ranked {summary.ranked}, kept {summary.kept} (score >= {summary.threshold:.4f})."
+    )
+    for reason, count in summary.rejected.items():
+        click.echo(f"  rejected {count:>6}  {reason}")
+    click.echo(f"Dataset:  {summary.out}\nManifest: {summary.manifest}")

@@ -1,0 +1,38 @@
+from itertools import permutations
+
+import pytest
+
+from celebahq_tools.selection import choose_faces
+from celebahq_tools.store.journal import Journal
+from celebahq_tools.types import ItemRecord
+
+SCORES = {0: 0.5, 2: 0.9, 5: 0.5, 7: 0.1, 9: 0.5}
+
+
+def fill(path, order):
+    journal = Journal(path)
+    for index in order:
+        journal.record(ItemRecord(index, f"{index}.jpg", score=SCORES[index]))
+    journal.record(ItemRecord(1, "1.jpg", stage="decode", reason="grey"))
+    return journal
+
+
+def test_the_best_are_kept_in_source_order_and_of_equals_the_first(tmp_path):
+    with fill(tmp_path / "journal.sqlite", SCORES) as journal:
+        choice = choose_faces(journal, keep=3)
+    assert choice.kept.tolist() == [0, 2, 5]
+    assert choice.threshold == 0.5
+    assert choice.reasons == {}
+
+
+def test_neither_order_nor_deletions_change_the_choice(tmp_path):
+    for number, order in enumerate(list(permutations(SCORES))[::17]):
+        with fill(tmp_path / f"{number}.sqlite", order) as journal:
+            journal.mark_deleted([2, 7])
+            assert choose_faces(journal, keep=2).kept.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("keep", [5, 100])
+def test_all_are_kept_if_there_are_not_more(tmp_path, keep):
+    with fill(tmp_path / "journal.sqlite", SCORES) as journal:
+        assert choose_faces(journal, keep).kept.tolist() == sorted(SCORES)
