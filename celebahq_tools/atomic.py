@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,14 +27,53 @@ def write_atomically(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes files private; a finished file gets the permissions any other new file would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_read_umask())
         sync_to_disk(temporary)
         temporary.replace(path)
         sync_to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_folder_atomically(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``; on success its files are fsynced and it is renamed, on any error removed.
+
+    A folder that is there already is set aside for the rename and deleted after it. Power lost between the two renames
+    leaves both under hidden names beside ``path``: nothing is lost, and nothing half-written bears the name.
+
+    Args:
+        path: Final folder. An existing one stays untouched until the new one is whole.
+    Raises:
+        OSError: If the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    retired = temporary.with_suffix(".retired")
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_read_umask())
+        for folder, _, files in os.walk(temporary):
+            for name in files:
+                sync_to_disk(Path(folder, name))
+            sync_to_disk(Path(folder))
+        if path.exists():
+            path.rename(retired)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            if retired.exists():
+                retired.rename(path)
+            raise
+        sync_to_disk(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _read_umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def write_text_atomically(path: Path, text: str) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from celebahq_cli.celebahq_build import build
+from celebahq_cli.celebahq_export import export
+from celebahq_cli.celebahq_verify import info
 from celebahq_cli.failures import Program
 
 PATH = click.Path(path_type=Path)
@@ -95,3 +97,7 @@ def sample(folder: Path) -> None:
 
     count = write_sample_folder(folder)
     click.echo(f"Photographs: {count} in {folder}\nTry: celebahq build --in {folder} --out faces.h5")
+
+
+main.add_command(export)
+main.add_command(info)
