@@ -60,7 +60,7 @@ def _load_hopper() -> Image.Image:
     try:
         from matplotlib import cbook
     except ImportError:
-        raise ConfigError("the sample photographs need matplotlib: pip install 'celebahq-tools[plot]'") from None
+        raise ConfigError("the sample photographs need matplotlib: pip install matplotlib") from None
     return Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
 
 

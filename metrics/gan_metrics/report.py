@@ -55,7 +55,7 @@ def draw_results(results: Sequence[MetricResult]) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ConfigError("--plot needs matplotlib; run: pip install 'celebahq-tools[plot]'") from None
+        raise ConfigError("--plot needs matplotlib; run: pip install matplotlib") from None
     if not results:
         return Figure()
     figure = Figure(figsize=(max(4.0, 3.6 * len(results)), 4.2), layout="constrained")
