@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from celebahq_cli.failures import INTERRUPTED, Program
+from celebahq_cli.pggan_report import report
 
 # Written out, so that --help imports no torch; tests compare them with the registries.
 LOSS_NAMES = ("wgan-gp", "lsgan", "hinge", "logistic-r1")
@@ -19,6 +20,9 @@ METRIC_NAMES = ("swd", "ms-ssim", "fid", "kid", "is", "prdc", "modes")
 @click.version_option(package_name="celebahq-tools")
 def main() -> None:
     """Train the progressive GAN."""
+
+
+main.add_command(report)
 
 
 @main.command()
