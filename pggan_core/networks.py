@@ -59,10 +59,17 @@ class Generator(nn.Module):
         Returns:
             (N, channels, height, width) of the level.
         """
+        return self.synthesize(self.embed(latents, labels), level=level, alpha=alpha)
+
+    def embed(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the features (N, maps, base_height, base_width) that the first layer makes of latents and labels."""
         x = _join_labels(latents, labels, self.config.labels)
         if self.config.normalize_latents:
             x = pixel_norm(x)
-        x = self._finish(self.project(x), self.project_norm)
+        return self._finish(self.project(x), self.project_norm)
+
+    def synthesize(self, x: Tensor, *, level: int, alpha: float = 1.0) -> Tensor:
+        """Return the images of features made by :meth:`embed`; see :meth:`forward`."""
         for convs, norms in zip(self.convs[: level + 1], self.norms[: level + 1], strict=True):
             previous = x
             for conv, norm in zip(convs, norms, strict=True):  # type: ignore[call-overload]

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from celebahq_cli.failures import INTERRUPTED, Program
+from celebahq_cli.pggan_generate import generate
 from celebahq_cli.pggan_report import report
+from celebahq_cli.pggan_video import video
 
 # Written out, so that --help imports no torch; tests compare them with the registries.
 LOSS_NAMES = ("wgan-gp", "lsgan", "hinge", "logistic-r1")
@@ -19,10 +21,12 @@ METRIC_NAMES = ("swd", "ms-ssim", "fid", "kid", "is", "prdc", "modes")
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="celebahq-tools")
 def main() -> None:
-    """Train the progressive GAN."""
+    """Train the progressive GAN, and use what was trained."""
 
 
+main.add_command(generate)
 main.add_command(report)
+main.add_command(video)
 
 
 @main.command()
