@@ -13,6 +13,7 @@ from celebahq_cli.swd_options import add_reading_options, check_targets, metrics
 
 if TYPE_CHECKING:
     from gan_metrics import MetricSettings
+    from gan_metrics.earlier_score import EarlierScore
 
     from celebahq_cli.swd_score import Outcome, Reading
 
@@ -36,6 +37,12 @@ def main() -> None:
 @click.option(
     "--plot", "plot_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw it (.png, .svg, .pdf)."
 )
+@click.option("--report", "page_file", type=click.Path(path_type=Path, dir_okay=False), help="Make an HTML page of it.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="An earlier --json report: --report says what changed.",
+)
 @add_reading_options
 def score(
     real: Path,
@@ -44,6 +51,8 @@ def score(
     fid_infinity: bool,
     json_file: Path | None,
     plot_file: Path | None,
+    page_file: Path | None,
+    against: Path | None,
     **options: Any,
 ) -> None:
     """Score FAKE images against REAL ones.
@@ -57,12 +66,13 @@ def score(
 
     settings, reading = _split_options(options, fid_infinity=fid_infinity)
     # What would stop the report is better said before an hour of work than after it.
-    check_targets(json_file, plot_file)
+    check_targets(json_file, plot_file, page_file)
+    earlier = _read_earlier(against, page_file)
     if plot_file is not None:
         if plot_file.suffix not in _PLOTS:
             raise click.BadParameter(f"{plot_file}: end it in {', '.join(_PLOTS)}", param_hint="--plot")
         draw_results([])
-    outcome = run_score(real, fake, names, settings, reading)
+    outcome = run_score(real, fake, names, settings, reading, for_page=page_file is not None)
     click.echo(f"reals  {outcome.reals}\nfakes  {outcome.fakes}\nseed   {settings.seed}\n")
     click.echo(format_results(outcome.results))
     for path, bad in outcome.skipped.items():
@@ -70,6 +80,10 @@ def score(
         for name, reason in bad.items():
             click.echo(f"  {name}: {reason}", err=True)
     _write_report(outcome, settings.seed, json_file, plot_file)
+    if page_file is not None:
+        from celebahq_cli.swd_report import write_score_page
+
+        write_score_page(page_file, outcome, settings.seed, earlier)
 
 
 @main.command()
@@ -165,6 +179,16 @@ def _split_options(options: dict[str, Any], *, fid_infinity: bool = False) -> tu
         workers=options["workers"],
     )
     return settings, reading
+
+
+def _read_earlier(against: Path | None, page_file: Path | None) -> EarlierScore | None:
+    from gan_metrics.earlier_score import read_earlier
+
+    if against is None:
+        return None
+    if page_file is None:
+        raise click.UsageError("--against: the page says what changed; name it with --report FILE")
+    return read_earlier(against)
 
 
 def _write_report(outcome: Outcome, seed: int, json_file: Path | None, plot_file: Path | None) -> None:

@@ -8,9 +8,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gan_metrics import METRICS, Metric, MetricResult, MetricSettings
+import numpy as np
+from gan_metrics import METRICS, Metric, MetricResult, MetricSettings, SlicedWasserstein
 from gan_metrics.base import Batch, Progress
 from gan_metrics.descriptors import hash_image
+from gan_metrics.projection_views import LevelProjections
 from tqdm import tqdm
 
 from celebahq_cli.swd_stats import StatsHeader, is_stats_file, load_stats, read_header, save_stats
@@ -20,6 +22,7 @@ from celebahq_tools.source.images import open_images
 
 PAPER_NUM_IMAGES = 16384
 _PEEK = 64
+_PREVIEW = 16
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,34 @@ class Outcome:
         results: One per metric.
         reals, fakes: What was read, as one line each.
         skipped: Unreadable images by set and name.
+        projections: Of SWD, for a page.
+        previews: A few images of each set by its name, for a page.
     """
 
     results: list[MetricResult]
     reals: str
     fakes: str
     skipped: dict[str, dict[str, str]] = field(default_factory=dict)
+    projections: list[LevelProjections] = field(default_factory=list)
+    previews: dict[str, Batch] = field(default_factory=dict)
 
 
-def score(reals: Path, fakes: Path, names: Sequence[str], settings: MetricSettings, reading: Reading) -> Outcome:
+def score(
+    reals: Path,
+    fakes: Path,
+    names: Sequence[str],
+    settings: MetricSettings,
+    reading: Reading,
+    *,
+    for_page: bool = False,
+) -> Outcome:
     """Score one set against another; see ``swd score --help``.
 
+    Args:
+        reals, fakes: Sets of images; the reals may be saved statistics.
+        names: Metrics.
+        settings, reading: How to compute and to read.
+        for_page: Whether to keep what a page shows besides the results.
     Raises:
         CelebahqError: With what is wrong, where, and the remedy.
     """
@@ -79,14 +99,24 @@ def score(reals: Path, fakes: Path, names: Sequence[str], settings: MetricSettin
             sizes = {str(reals): _peek_size(real_reader), str(fakes): fake_size}
             _agree_on_size(sizes, reading, [real_reader, fake_reader])
             said = f"{_feed_reals(real_reader, metrics, count, reading, settings.floor)} images of {reals}"
-        feed_images(
-            fake_reader, choose_images(fake_reader, count, count, reading)[0], metrics, update_fakes, reading, "fakes"
-        )
+        chosen = choose_images(fake_reader, count, count, reading)[0]
+        feed_images(fake_reader, chosen, metrics, update_fakes, reading, "fakes")
         results = [_compute(metric) for metric in metrics]
+        outcome = Outcome(results, said, f"{count} images of {fakes}")
+        if for_page:
+            outcome.projections = [
+                level
+                for metric in metrics
+                if isinstance(metric, SlicedWasserstein)
+                for level in metric.describe_projections()
+            ]
+            readers = [fake_reader] if saved else [real_reader, fake_reader]
+            outcome.previews = {str(reader.source.path): _read_preview(reader) for reader in readers}
         skipped = {str(fakes): fake_reader.bad}
         if not saved:
             skipped[str(reals)] = real_reader.bad
-    return Outcome(results, said, f"{count} images of {fakes}", {path: bad for path, bad in skipped.items() if bad})
+    outcome.skipped = {path: bad for path, bad in skipped.items() if bad}
+    return outcome
 
 
 def save_reals(reals: Path, out: Path, names: Sequence[str], settings: MetricSettings, reading: Reading) -> list[str]:
@@ -133,6 +163,12 @@ def _peek_size(reader: BatchReader) -> tuple[int, int]:
     for _, batch in probe.read_batches(range(min(_PEEK, len(reader.source))), batch_size=1):
         return int(batch.shape[2]), int(batch.shape[3])
     raise InputError(f"{reader.source.path}: {probe.describe_bad()}")
+
+
+def _read_preview(reader: BatchReader) -> Batch:
+    """Return the first readable images of a set."""
+    kept = [batch[0] for _, batch in reader.read_batches(range(min(_PREVIEW, len(reader.source))), batch_size=1)]
+    return np.stack(kept) if kept else np.empty((0, 3, 1, 1), dtype=np.uint8)
 
 
 def _agree_on_size(

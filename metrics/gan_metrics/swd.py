@@ -25,6 +25,7 @@ from gan_metrics.descriptors import (
 )
 from gan_metrics.progress import ProgressPlan
 from gan_metrics.projection import compare_sources, draw_directions
+from gan_metrics.projection_views import LevelProjections, describe_level
 from gan_metrics.pyramid import decompose_image, list_level_sizes, name_level_size
 
 # Eight groups give a standard error that is itself good to a quarter; more would make the groups small.
@@ -42,6 +43,7 @@ class _Scores:
     values: tuple[float, ...]
     direction_errors: tuple[float, ...]
     image_errors: tuple[float, ...]
+    by_direction: tuple[NDArray[np.float64], ...]
 
 
 class SlicedWasserstein(Metric):
@@ -64,6 +66,7 @@ class SlicedWasserstein(Metric):
         self._reals: DescriptorStore | None = None
         self._fakes: DescriptorStore | None = None
         self._floors: dict[int, tuple[int, tuple[float, ...]]] = {}
+        self._by_direction: tuple[NDArray[np.float64], ...] = ()
 
     @property
     def level_names(self) -> list[str]:
@@ -73,10 +76,12 @@ class SlicedWasserstein(Metric):
     def update_reals(self, batch: Batch) -> None:
         """Add real images, (N, 3, H, W) uint8 RGB; see :meth:`Metric.update_reals`."""
         self._floors.clear()
+        self._by_direction = ()
         self._reals = self._add(batch, self._reals)
 
     def update_fakes(self, batch: Batch) -> None:
         """Add generated images, (N, 3, H, W) uint8 RGB; see :meth:`Metric.update_fakes`."""
+        self._by_direction = ()
         self._fakes = self._add(batch, self._fakes)
 
     def clear_fakes(self) -> None:
@@ -84,6 +89,7 @@ class SlicedWasserstein(Metric):
         if self._fakes is not None:
             self._fakes.close()
         self._fakes = None
+        self._by_direction = ()
 
     def close(self) -> None:
         """Free the descriptors and temporary files."""
@@ -112,6 +118,7 @@ class SlicedWasserstein(Metric):
         plan = ProgressPlan(progress, levels * (2 if self.settings.floor and count not in self._floors else 1))
         real_order, fake_order = reals.sort_by_content(), fakes.sort_by_content()
         scores = self._compare((reals, real_order[:count]), (fakes, fake_order[:count]), plan)
+        self._by_direction = scores.by_direction
         floor_count, floor = self._measure_floor(reals, real_order, count, plan) if self.settings.floor else (0, ())
         names = [f"SWDx1e3_{name}" for name in [*self.level_names, "avg"]]
         errors = {f"{name}_se_directions": error for name, error in zip(names, scores.direction_errors, strict=True)}
@@ -127,6 +134,28 @@ class SlicedWasserstein(Metric):
             notes=self._list_notes(reals, fakes, count, floor_count),
             details={"seed": self.settings.seed, "spilled_images": reals.spilled + fakes.spilled},
         )
+
+    def describe_projections(self) -> list[LevelProjections]:
+        """Return, per level and largest first, how both sets lie along single directions, as last computed.
+
+        Raises:
+            InputError: If :meth:`compute` was not called with these images.
+        """
+        reals, fakes = self._require(self._reals, "reals"), self._require(self._fakes, "fakes")
+        if not self._by_direction:
+            raise InputError("projections are described after compute()")
+        count = self.settings.num_images or min(len(reals), len(fakes))
+        orders = reals.sort_by_content()[:count], fakes.sort_by_content()[:count]
+        return [
+            describe_level(
+                name,
+                StoredLevel(reals, level, orders[0]),
+                StoredLevel(fakes, level, orders[1]),
+                self._draw_directions(level),
+                self._by_direction[level],
+            )
+            for level, name in enumerate(self.level_names)
+        ]
 
     def export_reals(self) -> dict[str, NDArray[Any] | StreamedArray]:
         """Return descriptors, hashes, channel sums and the floor of the reals, cut to ``num_images``.
@@ -225,8 +254,7 @@ class SlicedWasserstein(Metric):
     ) -> _Scores:
         per_level, by_group = [], []
         for level in range(a[0].levels):
-            rng = np.random.Generator(np.random.Philox(key=[self.settings.seed, level]))
-            directions = draw_directions(rng).reshape(-1, LENGTH)
+            directions = self._draw_directions(level)
             per_level.append(self._measure(level, a, b, directions, plan.report))
             by_group.append(self._measure_groups(level, a, b, directions[:_GROUP_DIRECTIONS]))
             plan.finish_level()
@@ -238,7 +266,12 @@ class SlicedWasserstein(Metric):
         if by_group[0]:
             table = np.array([*by_group, np.mean(by_group, axis=0)])
             image_errors = tuple((np.std(table, axis=1, ddof=1) / math.sqrt(_GROUPS)).tolist())
-        return _Scores((*values, math.fsum(values) / len(values)), direction_errors, image_errors)
+        average = math.fsum(values) / len(values)
+        return _Scores((*values, average), direction_errors, image_errors, tuple(per_level))
+
+    def _draw_directions(self, level: int) -> NDArray[np.float32]:
+        rng = np.random.Generator(np.random.Philox(key=[self.settings.seed, level]))
+        return draw_directions(rng).reshape(-1, LENGTH)
 
     def _measure(
         self, level: int, a: _Subset, b: _Subset, directions: NDArray[np.float32], progress: Progress | None = None
