@@ -70,7 +70,7 @@ def run_export(config: ExportConfig, listener: ExportListener) -> int:
             raise ShapeError(f"{config.file}: no level of size {height}; pass --size with one of {heights}")
         job = ExportJob(
             reader,
-            name=config.out.stem,
+            name=config.out.name if exporter.is_folder else config.out.stem,
             height=height,
             png_level=config.png_level,
             shard_size=config.shard_size,

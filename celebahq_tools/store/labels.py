@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,25 @@ def save_labels(path: Path, labels: Labels) -> None:
     """
     with write_atomically(path) as temporary, temporary.open("wb") as stream:
         np.save(stream, labels.astype(np.float32), allow_pickle=False)
+
+
+def read_label_array(stream: BinaryIO, size: int) -> NDArray[Any]:
+    """Return the array of numbers of an .npy stream; its size is compared with the header before memory is taken.
+
+    Args:
+        stream: At the start of the .npy.
+        size: Bytes in it.
+    Raises:
+        ValueError: If it is no array of numbers, or of another size than its header says.
+    """
+    start = stream.tell()
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize != size - (stream.tell() - start):
+        raise ValueError(f"{size} bytes for an array {shape} of {dtype}")
+    stream.seek(start)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def encode_one_hot(classes: Sequence[int] | NDArray[np.integer[Any]], count: int) -> Labels:

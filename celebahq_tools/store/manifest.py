@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from celebahq_tools.atomic import write_atomically
-from celebahq_tools.errors import StoreError
+from celebahq_tools.errors import RejectionError, StoreError
 from celebahq_tools.source.landmark_file import COLUMNS as LANDMARK_COLUMNS
 from celebahq_tools.types import ItemRecord
 
@@ -66,6 +68,36 @@ def write_manifest(
                     *([""] * 10 if record.landmarks is None else map(_cell, record.landmarks.ravel().tolist())),
                 ]
             )
+
+
+SourceRowWriter: TypeAlias = Callable[[int, str, str, "int | RejectionError"], None]
+"""Takes index, file, sha256, and the position in the dataset or the reason why there is none."""
+
+
+@contextmanager
+def write_source_manifest(path: Path) -> Iterator[SourceRowWriter]:
+    """Yield a function that writes the row of one image of a ready-made set; the file is whole or absent.
+
+    The columns are the first ones of a build's manifest; there is no score.
+
+    Args:
+        path: CSV file, replaced if it exists.
+    Raises:
+        OSError: If the folder cannot be written or the disk is full.
+    """
+    with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(_LEADING)
+
+        def write_row(index: int, file: str, sha256: str, outcome: int | RejectionError) -> None:
+            if isinstance(outcome, RejectionError):
+                reason = f"{outcome.stage}.{outcome.reason}"
+                detail = outcome.detail.encode("utf-8", "backslashreplace").decode("utf-8")
+                writer.writerow([index, file, sha256, "rejected", "", reason, detail, ""])
+            else:
+                writer.writerow([index, file, sha256, "kept", outcome, "", "", ""])
+
+        yield write_row
 
 
 def read_manifest(path: Path) -> list[dict[str, str]]:

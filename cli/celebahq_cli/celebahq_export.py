@@ -13,7 +13,7 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("file", type=PATH)
-@click.option("--to", required=True, metavar="FORMAT", help="png, stylegan-zip or npz.")
+@click.option("--to", required=True, metavar="FORMAT", help="png, stylegan-zip, npz, tfrecords or webdataset.")
 @click.option("--out", type=PATH, required=True, help="File or folder to make.")
 @click.option("--size", type=int, help="Height of the level to export.  [default: the largest]")
 @click.option("--png-level", type=click.IntRange(0, 9), default=1, show_default=True, help="Compression of PNG files.")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from celebahq_tools.errors import ConfigError, ShapeError, StoreError
 from celebahq_tools.exporting import ExportConfig, run_export
+from celebahq_tools.store.export import EXPORTERS
 from celebahq_tools.store.labels import encode_one_hot, format_dataset_json, parse_dataset_json, save_labels
 from celebahq_tools.store.writer import create_dataset
 
@@ -109,7 +110,70 @@ def test_grey_images_become_grey_files(to, tmp_path):
     np.testing.assert_array_equal(np.asarray(image), grey[3, ..., 0])
 
 
-OUTPUTS = {"png": "o", "stylegan-zip": "o.zip", "npz": "o.npz"}
+def read_framed_records(path):
+    """TensorBoard's record reader, in pure Python with its own CRC-32C, which it checks."""
+    from tensorboard.compat.tensorflow_stub import errors
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
+
+    reader = PyRecordReader_New(str(path))
+    while True:
+        try:
+            reader.GetNext()
+        except errors.OutOfRangeError:
+            return
+        yield reader.record()
+
+
+def test_tfrecords_are_read_by_the_tfrecord_package_and_their_checksums_by_tensorboard(dataset, tmp_path):
+    from tfrecord import example_pb2
+    from tfrecord.reader import tfrecord_loader
+
+    out = export(dataset, "tfrecords", tmp_path / "faces")
+    files = [f"faces-r{level:02d}.tfrecords" for level in range(2, 6)]
+    assert sorted(os.listdir(out)) == [*files, "faces-rxx.labels"]
+    np.testing.assert_array_equal(np.load(out / "faces-rxx.labels"), encode_one_hot(CLASSES, 3))
+    for file, side in zip(files, (4, 8, 16, 32), strict=True):
+        records = list(tfrecord_loader(str(out / file), None, {"shape": "int", "data": "byte"}))
+        block = 32 // side
+        levels = FACES.reshape(5, side, block, side, block, 3).astype(np.float64).mean(axis=(2, 4))
+        for record, level in zip(records, np.rint(levels), strict=True):
+            assert record["shape"].tolist() == [3, side, side]
+            pixels = np.frombuffer(record["data"], np.uint8).reshape(3, side, side)
+            np.testing.assert_array_equal(pixels.transpose(1, 2, 0), level)
+    messages = [example_pb2.Example.FromString(data) for data in read_framed_records(out / files[-1])]
+    assert [set(message.features.feature) for message in messages] == [{"shape", "data"}] * 5
+
+
+def test_tfrecords_need_all_square_levels(tmp_path):
+    with pytest.raises(ShapeError, match="not 32x24 with 3 channels"):
+        export(write_dataset(tmp_path / "tall.h5", FACES[:, :24]), "tfrecords", tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize("kind", ["classes", "attributes"])
+def test_shards_are_read_by_the_webdataset_package(kind, tmp_path):
+    import webdataset
+
+    attributes = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    labels = encode_one_hot(CLASSES, 3) if kind == "classes" else attributes
+    file = write_dataset(tmp_path / "faces.h5", labels=labels)
+    out = export(file, "webdataset", tmp_path / "shards", shard_size=2)
+    assert sorted(os.listdir(out)) == [f"shards-00000{shard}.tar" for shard in range(3)]
+    reader = webdataset.WebDataset(str(out / "shards-{000000..000002}.tar"), shardshuffle=False).decode("rgb8")
+    samples = list(reader)
+    assert [sample["__key__"] for sample in samples] == [f"{index:08d}" for index in range(5)]
+    np.testing.assert_array_equal([sample["png"] for sample in samples], FACES)
+    if kind == "classes":
+        assert [sample["cls"] for sample in samples] == CLASSES
+    else:
+        np.testing.assert_array_equal([sample["npy"] for sample in samples], attributes)
+
+
+OUTPUTS = {"png": "o", "stylegan-zip": "o.zip", "npz": "o.npz", "tfrecords": "o", "webdataset": "o"}
+
+
+def test_every_format_is_tested_for_interruption():
+    assert set(OUTPUTS) == set(EXPORTERS)
 
 
 @pytest.mark.parametrize(("to", "name"), OUTPUTS.items())

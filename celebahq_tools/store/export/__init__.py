@@ -11,5 +11,7 @@ EXPORTERS: Registry[Exporter] = Registry(
         "png": "celebahq_tools.store.export.png:EXPORTER",
         "stylegan-zip": "celebahq_tools.store.export.stylegan_zip:EXPORTER",
         "npz": "celebahq_tools.store.export.npz:EXPORTER",
+        "tfrecords": "celebahq_tools.store.export.tfrecord:EXPORTER",
+        "webdataset": "celebahq_tools.store.export.webdataset:EXPORTER",
     },
 )

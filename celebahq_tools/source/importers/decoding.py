@@ -1,0 +1,79 @@
+"""Decode image files of a ready-made set: what has one meaning in 8-bit grey or RGB is taken, the rest is named."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from celebahq_tools.errors import RejectionError
+from celebahq_tools.source.photo import MAX_PIXELS
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+_GREY = {"L", "1"}
+_ALPHA = {"RGBA", "LA", "PA", "La", "RGBa"}
+_DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+
+
+def decode_any(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of an image file.
+
+    Grey stays grey. Bilevel becomes grey 0 and 255, palettes their colours, an alpha channel that is opaque everywhere
+    is dropped, and EXIF orientation is applied: none of these loses anything. What would need a decision (true
+    transparency, CMYK, more than 8 bits, animation) is rejected.
+
+    Args:
+        data: Contents of the file.
+    Returns:
+        (H, W, 1) or (H, W, 3) uint8.
+    Raises:
+        RejectionError: With stage ``decode`` and the reason.
+    """
+    if not data:
+        raise RejectionError("decode", "empty", "zero bytes")
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _check_header(image)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            pixels = np.array(_make_plain(upright), dtype=np.uint8)
+    except RejectionError:
+        raise
+    except UnidentifiedImageError:
+        raise RejectionError("decode", "not_an_image") from None
+    except Image.DecompressionBombError as error:
+        raise RejectionError("decode", "huge", str(error)) from None
+    except MemoryError:
+        raise RejectionError("decode", "huge", "does not fit in memory") from None
+    except Exception as error:
+        # Decoders of damaged files raise almost anything: OSError, SyntaxError, struct.error, ZeroDivisionError.
+        reason = "truncated" if "truncated" in str(error) else "damaged"
+        raise RejectionError("decode", reason, f"{type(error).__name__}: {error}") from None
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _check_header(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise RejectionError("decode", "huge", f"{width}x{height} pixels, the limit is {MAX_PIXELS}")
+    if getattr(image, "n_frames", 1) > 1:
+        raise RejectionError("decode", "animated", f"{getattr(image, 'n_frames', 0)} frames")
+    # Pillow would silently drop the low byte of 16-bit RGB.
+    if image.mode in _DEEP or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
+        raise RejectionError("decode", "bits16", f"mode {image.mode}, more than 8 bits a channel")
+    if image.mode not in {*_GREY, *_ALPHA, "RGB", "P"}:
+        reason = "cmyk" if image.mode == "CMYK" else "not_rgb"
+        raise RejectionError("decode", reason, f"mode {image.mode}")
+
+
+def _make_plain(image: Image.Image) -> Image.Image:
+    """Return an image of mode L or RGB with the same pixels."""
+    if image.mode in _ALPHA or "transparency" in image.info:
+        with_alpha = image.convert("RGBA")
+        if with_alpha.getchannel("A").getextrema()[0] != 255:
+            raise RejectionError("decode", "alpha", "has transparent pixels; flatten it first")
+        grey = image.mode in {"LA", "La", "L", "1"}
+        return with_alpha.convert("RGB").getchannel(0) if grey else with_alpha.convert("RGB")
+    return image.convert("L") if image.mode in _GREY else image.convert("RGB")
