@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -38,6 +39,43 @@ def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("formats") / "faces.h5", resample="box")
 
 
+WAYS = {
+    "png": ("folder", "p"),
+    "npz": ("npz", "x.npz"),
+    "stylegan-zip": ("zip", "x.zip"),
+    "tfrecords": ("tfrecords", "t"),
+    "webdataset": ("webdataset", "w"),
+}
+
+
+@pytest.mark.parametrize("to", WAYS)
+def test_export_and_import_lead_back_to_the_same_dataset(to, dataset, tmp_path):
+    kind, name = WAYS[to]
+    result = run("export", dataset, "--to", to, "--out", tmp_path / name)
+    assert result.returncode == 0, result.stderr
+    assert "Exported 6 images" in result.stdout
+    result = run("import", tmp_path / name, "--kind", kind, "--out", tmp_path / "back.h5")
+    assert result.returncode == 0, result.stderr
+    assert "Found 6, kept 6 of 32x32 with 3 channels, 3 label columns" in result.stdout
+    with h5py.File(tmp_path / "back.h5") as file:
+        np.testing.assert_array_equal(file["data32x32"][:].transpose(0, 2, 3, 1), FACES)
+    np.testing.assert_array_equal(np.load(tmp_path / "back-labels.npy"), LABELS)
+
+
+def test_an_import_counts_what_it_rejects_and_names_the_manifest(dataset, tmp_path):
+    run("export", dataset, "--to", "png", "--out", tmp_path / "png")
+    (tmp_path / "png" / "dataset.json").unlink()
+    (tmp_path / "png" / "00000" / "readme.txt").write_text("hello")
+    result = run("import", tmp_path / "png", "--kind", "folder", "--out", tmp_path / "a.h5", "--size", 16)
+    assert result.returncode == 0, result.stderr
+    assert "Found 7, kept 6 of 16x16" in result.stdout
+    assert "decode.not_an_image" in result.stdout
+    again = run("import", tmp_path / "png", "--kind", "folder", "--out", tmp_path / "a.h5")
+    assert again.returncode == 1
+    assert "--overwrite" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
 def test_the_help_of_export_names_every_format():
     assert all(name in run("export", "--help").stdout for name in EXPORTERS)
 
@@ -61,14 +99,17 @@ def test_info_names_what_is_wrong_with_another_file(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.name == "nt" or os.geteuid() != 0, reason="mounts a tiny disk")
-def test_an_export_to_a_full_disk_leaves_nothing(dataset, tmp_path):
+def test_an_export_or_import_to_a_full_disk_leaves_nothing(dataset, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("this machine does not let the tests mount a disk")
     try:
-        for to, name in {"png": "p", "npz": "x.npz", "stylegan-zip": "x.zip"}.items():
-            result = run("export", dataset, "--to", to, "--out", disk / name)
+        exports = {name: ("export", dataset, "--to", to) for to, (_, name) in WAYS.items()}
+        source = run("export", dataset, "--to", "png", "--out", tmp_path / "png")
+        assert source.returncode == 0
+        for name, arguments in {**exports, "x.h5": ("import", tmp_path / "png", "--kind", "folder")}.items():
+            result = run(*arguments, "--out", disk / name)
             assert result.returncode == 1
             assert "the disk is full" in result.stderr
             assert "Traceback" not in result.stderr
