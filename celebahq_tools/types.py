@@ -39,6 +39,7 @@ class SourceItem:
         path: Where the photograph lies.
         landmarks: (5, 2) float32 pixel coordinates x, y in the order of :data:`LANDMARK_NAMES`; None if unusable.
         problem: Why the item is rejected before it is opened, if it is.
+        face: Which of the faces that the detector finds in it, the largest being 0; None if the landmarks are given.
     """
 
     index: int
@@ -46,10 +47,11 @@ class SourceItem:
     path: Path
     landmarks: NDArray[np.float32] | None
     problem: RejectionError | None = None
+    face: int | None = None
 
     def __post_init__(self) -> None:
         if self.landmarks is None:
-            if self.problem is None:
+            if self.problem is None and self.face is None:
                 raise ShapeError(f"{self.file}: an item without landmarks needs the reason why")
         elif self.landmarks.shape != (5, 2):
             raise ShapeError(f"{self.file}: landmarks must be (5, 2), got {self.landmarks.shape}")

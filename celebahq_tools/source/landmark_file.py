@@ -1,4 +1,4 @@
-"""Read five-point landmark files: CelebA's text format and the CSV exports of it."""
+"""Read five-point landmark files: CelebA's text format, the CSV exports of it, and JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError, RejectionError
+from celebahq_tools.source.landmark_json import parse_points, read_json_rows
 from celebahq_tools.types import LANDMARK_NAMES
 
 COLUMNS = tuple(f"{name}_{axis}" for name in LANDMARK_NAMES for axis in "xy")
@@ -30,13 +31,14 @@ def read_landmark_file(path: Path) -> list[LandmarkRow]:
     """Return the rows of a landmark file in file order.
 
     The text format has a line with the count, a line with the ten column names, then ``name x y x y ...``. The CSV
-    format has one header line whose ten columns may stand in any order. Rows that are malformed, not finite, or
+    format has one header line whose ten columns may stand in any order. JSON is as
+    :func:`celebahq_tools.source.landmark_json.read_json_rows` says. Rows that are malformed, not finite, or
     given twice come back with a problem instead of points: they are rejected one by one, not the file.
 
     Args:
-        path: The file, told apart by its first line and not by its name.
+        path: The file, told apart by its first characters and not by its name.
     Raises:
-        InputError: If the file cannot be read or is neither format.
+        InputError: If the file cannot be read or is none of these formats.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -44,6 +46,24 @@ def read_landmark_file(path: Path) -> list[LandmarkRow]:
         raise InputError(f"{path}: cannot read the landmarks: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected CelebA's list_landmarks_celeba.txt or its CSV") from None
+    rows = _read_json(path, text) if text.lstrip()[:1] in ("{", "[") else _read_table(path, text)
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.file] = counts.get(row.file, 0) + 1
+    return [_mark_repeat(row, counts[row.file]) for row in rows]
+
+
+def _read_json(path: Path, text: str) -> list[LandmarkRow]:
+    rows = []
+    for name, value in read_json_rows(path, text):
+        try:
+            rows.append(_check_finite(name, parse_points(value)))
+        except ValueError as error:
+            rows.append(_bad_row(name, "malformed", str(error)))
+    return rows
+
+
+def _read_table(path: Path, text: str) -> list[LandmarkRow]:
     first, _, rest = text.partition("\n")
     fields = _split_csv(text) if "," in first else _split_text(path, first, rest)
     header, lines = fields
@@ -53,11 +73,7 @@ def read_landmark_file(path: Path) -> list[LandmarkRow]:
             f"{path}: the header lacks {', '.join(missing)}; expected the ten columns {COLUMNS[0]} ... {COLUMNS[-1]}"
         )
     order = [header.index(column) for column in COLUMNS]
-    rows = [_parse_row(cells, order, width=len(header)) for cells in lines if cells]
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.file] = counts.get(row.file, 0) + 1
-    return [_mark_repeat(row, counts[row.file]) for row in rows]
+    return [_parse_row(cells, order, width=len(header)) for cells in lines if cells]
 
 
 def _split_text(path: Path, first: str, rest: str) -> tuple[list[str], list[list[str]]]:
@@ -80,6 +96,10 @@ def _parse_row(cells: list[str], order: list[int], *, width: int) -> LandmarkRow
         points = np.array([float(cells[column]) for column in order], dtype=np.float32).reshape(5, 2)
     except ValueError:
         return _bad_row(name, "malformed", "a coordinate is not a number")
+    return _check_finite(name, points)
+
+
+def _check_finite(name: str, points: NDArray[np.float32]) -> LandmarkRow:
     if not np.isfinite(points).all():
         return _bad_row(name, "not_finite", "a coordinate is NaN or infinite")
     return LandmarkRow(name, points)
