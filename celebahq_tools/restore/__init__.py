@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from celebahq_tools.errors import ConfigError, WeightsError, suggest
 from celebahq_tools.registry import Registry
-from celebahq_tools.restore.base import Restorer, RestorerRequest
+from celebahq_tools.restore.base import Precision, Restorer, RestorerRequest
 
 Kind: TypeAlias = Literal["dejpeg", "sr"]
 Factory: TypeAlias = Callable[[RestorerRequest], Restorer]
@@ -21,6 +21,7 @@ DEJPEG: Registry[Factory] = Registry(
     {
         "none": "celebahq_tools.restore.resample:build_identity",
         "jpeg-resnet": "celebahq_tools.restore.dejpeg:build_jpeg_resnet",
+        "rednet-s": "celebahq_tools.restore.own:build_own",
     },
 )
 SUPERRES: Registry[Factory] = Registry(
@@ -30,18 +31,27 @@ SUPERRES: Registry[Factory] = Registry(
         "lanczos": "celebahq_tools.restore.resample:build_lanczos",
         "realsr-df2k": "celebahq_tools.restore.superres:build_rrdbnet",
         "x4plus": "celebahq_tools.restore.superres:build_rrdbnet",
+        "srres-s": "celebahq_tools.restore.own:build_own",
     },
 )
 REGISTRIES: dict[Kind, Registry[Factory]] = {"dejpeg": DEJPEG, "sr": SUPERRES}
 
-# The net that a weight file of the user's own is tried with, by kind and suffix.
-_FILE_TARGETS: dict[Kind, dict[str, str]] = {
-    "dejpeg": dict.fromkeys((".pth", ".pt", ".safetensors"), "jpeg-resnet"),
-    "sr": dict.fromkeys((".bin", ".pth", ".pt", ".safetensors"), "realsr-df2k"),
+# Weight files of the user's own: those of our architectures, and with the extra `[spandrel]` many more.
+_FILE_SUFFIXES: dict[Kind, tuple[str, ...]] = {
+    "dejpeg": (".pth", ".pt", ".safetensors"),
+    "sr": (".bin", ".pth", ".pt", ".safetensors"),
 }
 
 
-def load_restorer(kind: Kind, name_or_path: str | Path, *, device: str = "auto", scale: int | None = None) -> Restorer:
+def load_restorer(
+    kind: Kind,
+    name_or_path: str | Path,
+    *,
+    device: str = "auto",
+    scale: int | None = None,
+    precision: Precision = "fp32",
+    compile_net: bool = False,
+) -> Restorer:
     """Return a restorer by its registered name, or one with the user's own weights.
 
     Build it in the process that uses it, once: that costs under a second. Importing and building set no global state
@@ -49,27 +59,36 @@ def load_restorer(kind: Kind, name_or_path: str | Path, *, device: str = "auto",
 
     Args:
         kind: ``dejpeg`` or ``sr``.
-        name_or_path: A registered name; or a weight file of one of our architectures: for ``dejpeg`` a
+        name_or_path: A registered name; or a weight file: what ``celebahq restore train`` wrote; for ``dejpeg`` a
             ``.pth``/``.pt``/``.safetensors`` of the residual net, for ``sr`` an ncnn ``.bin`` or a
-            ``.pth``/``.pt``/``.safetensors`` of RRDBNet (23 blocks, 4x). A registered name wins over a file.
+            ``.pth``/``.pt``/``.safetensors`` of RRDBNet (23 blocks, 4x); with the extra ``[spandrel]`` any that
+            spandrel knows. A registered name wins over a file.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:<number>``.
         scale: Scale of the restorers that can choose (``lanczos``: a power of two, default 4); None otherwise.
+        precision: Arithmetic of a net: ``fp32``; ``bf16`` and ``fp16`` are for GPUs and move pixels by a grey level.
+        compile_net: Whether a net goes through ``torch.compile``.
     Raises:
-        ConfigError: If the name, device or scale is wrong.
+        ConfigError: If the name, device, scale or precision is wrong.
         WeightsError: If the weights are not installed, damaged, or not those of a net known here.
     """
     registry = REGISTRIES[kind]
     text = str(name_or_path)
     if text in registry:
-        return registry.load(text)(RestorerRequest(text, device, scale))
+        request = RestorerRequest(text, device, scale, precision=precision, compile_net=compile_net)
+        return registry.load(text)(request)
     path = Path(name_or_path)
-    targets = _FILE_TARGETS[kind]
-    if path.suffix not in targets and not path.exists() and len(path.parts) == 1:
+    suffixes = _FILE_SUFFIXES[kind]
+    if path.suffix not in suffixes and not path.exists() and len(path.parts) == 1:
         raise ConfigError(
-            f"unknown {registry.kind} {text!r}{suggest(text, registry)} (or a weight file: {', '.join(targets)})"
+            f"unknown {registry.kind} {text!r}{suggest(text, registry)} (or a weight file: {', '.join(suffixes)})"
         )
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; for {kind} give one of {', '.join(registry)} or a file")
-    if path.suffix not in targets:
-        raise WeightsError(f"{path}: weights for {kind} are read from {', '.join(targets)} files only")
-    return registry.load(targets[path.suffix])(RestorerRequest(path.name, device, scale, weights=path))
+    if path.suffix not in suffixes:
+        raise WeightsError(f"{path}: weights for {kind} are read from {', '.join(suffixes)} files only")
+    # Imported here: listing restorers must not import torch.
+    from celebahq_tools.restore.weight_file import build_from_file
+
+    return build_from_file(
+        kind, RestorerRequest(path.name, device, scale, weights=path, precision=precision, compile_net=compile_net)
+    )

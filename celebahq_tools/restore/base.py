@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
 from celebahq_tools.errors import ConfigError
 from celebahq_tools.types import Pixels
+
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
 
 class Restorer(Protocol):
@@ -60,12 +62,20 @@ class RestorerRequest:
         device: ``auto``, ``cpu`` or ``cuda`` (``cuda:1`` for the second one).
         scale: Scale asked for; None leaves it to the restorer.
         weights: A file of the user's own instead of the registered weights.
+        precision: Arithmetic of a net: ``fp32``, or ``bf16`` or ``fp16`` where it is worth it, which is on GPUs.
+        compile_net: Whether a net goes through ``torch.compile``.
     """
 
     name: str
     device: str = "auto"
     scale: int | None = None
     weights: Path | None = None
+    precision: Precision = "fp32"
+    compile_net: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ConfigError(f"precision {self.precision!r}; use {', '.join(get_args(Precision))}")
 
     def require_scale(self, scale: int) -> None:
         """Raise ConfigError if a scale was asked for that a restorer of one fixed scale does not have."""

@@ -78,25 +78,31 @@ class TilePlan:
         return [Span(start, start + self.tile, *keep) for start, keep in zip(starts, pairwise(cuts), strict=True)]
 
 
-def run_tiled(pixels: Pixels, run: RunNet, *, scale: int, plan: TilePlan) -> Pixels:
+def run_tiled(pixels: Pixels, run: RunNet, *, scale: int, plan: TilePlan, batch: int = 1) -> Pixels:
     """Return the net's output for a whole image, computed tile by tile.
 
-    Memory beyond input and output is that of the net on one tile.
+    Memory beyond input and output is that of the net on one batch of tiles.
 
     Args:
         pixels: RGB, uint8, shape (H, W, 3).
         run: The net: uint8 (h, w, 3) to uint8 (h * scale, w * scale, 3), for h, w accepted by ``plan.rule``.
         scale: Output pixels per input pixel along each axis.
         plan: Tile size, context and accepted sizes.
+        batch: Tiles per call of the net. Above 1 it gets stacks, (n, h, w, 3), and returns stacks: what a GPU wants.
     Returns:
         uint8, shape (H * scale, W * scale, 3).
     """
     height, width = pixels.shape[:2]
     fitted = mirror_to_fit(pixels, plan.rule)
     output = np.empty((fitted.shape[0] * scale, fitted.shape[1] * scale, 3), np.uint8)
-    for rows, columns in _tiles(plan, fitted.shape[0], fitted.shape[1]):
-        tile = run(fitted[rows.start : rows.stop, columns.start : columns.stop])
-        output[_scaled(rows, scale), _scaled(columns, scale)] = tile[_kept(rows, scale), _kept(columns, scale)]
+    places = list(_tiles(plan, fitted.shape[0], fitted.shape[1]))
+    for first in range(0, len(places), batch):
+        chosen = places[first : first + batch]
+        tiles = [fitted[rows.start : rows.stop, columns.start : columns.stop] for rows, columns in chosen]
+        # All tiles of an image have one size, so that any of them can share a stack.
+        restored = run(np.stack(tiles)) if batch > 1 else [run(tile) for tile in tiles]
+        for (rows, columns), tile in zip(chosen, restored, strict=True):
+            output[_scaled(rows, scale), _scaled(columns, scale)] = tile[_kept(rows, scale), _kept(columns, scale)]
     return np.ascontiguousarray(output[: height * scale, : width * scale])
 
 

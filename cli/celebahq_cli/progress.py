@@ -43,3 +43,36 @@ class BuildProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class StepProgress:
+    """Draws the bar of a training on standard error, with its losses; a `with` block closes it."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def begin(self, *, total: int, done: int) -> None:
+        """Start the bar with so many steps done."""
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, smoothing=0.05)
+
+    def advance(self, figures: dict[str, float]) -> None:
+        """Move the bar by one step."""
+        self._bar.set_postfix({name: f"{value:.4f}" for name, value in figures.items()}, refresh=False)
+        self._bar.update()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        from tqdm import tqdm
+
+        tqdm.write(text)
+
+    def __enter__(self) -> StepProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,122 @@
+"""JPEG artifact removal by a small symmetric net of convolutions and transposed convolutions.
+
+After RED-Net (Mao, Shen, Yang, NIPS 2016, arXiv:1606.08921), which the paper names for this job: convolutions that
+take the artifacts apart, transposed convolutions that put the image together, each fed by a skip from its mirror image,
+and the input added at the end. Here the convolutions stride down to a sixteenth of the image's area and lower, which
+costs a fraction of the original's full resolution and lets the net see the 8x8 grid of the JPEG as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from celebahq_tools.restore.base import SizeRule
+
+# Pixels become channels at half resolution; two strides of two follow.
+RULE = SizeRule(multiple_of=8, minimum=8)
+_UNSHUFFLE = 2
+
+# RGB to luma and two colour differences (ITU-R BT.601 luma, the differences scaled to the same noise): JPEG treats
+# the two kinds differently, so the net sees them apart from the start instead of having to learn it.
+_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+
+
+@dataclass(frozen=True)
+class RedNetShape:
+    """Size of a net.
+
+    Attributes:
+        widths: Feature maps at 1/2, 1/4 and 1/8 of the image's side.
+        blocks: Residual blocks on the way down and again on the way up at the first two; blocks in all at the third.
+    """
+
+    widths: tuple[int, int, int]
+    blocks: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        # JSON and TOML know lists only.
+        object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+
+
+VARIANTS = {
+    "rednet-m": RedNetShape(widths=(48, 80, 128), blocks=(1, 2, 3)),
+    "rednet-s": RedNetShape(widths=(40, 64, 96), blocks=(1, 2, 3)),
+    "rednet-xs": RedNetShape(widths=(32, 64, 96), blocks=(1, 1, 2)),
+}
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with a ReLU between them, added to the input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        # Almost the identity at first: a deep stack then trains at a high rate without normalization.
+        nn.init.normal_(self.conv2.weight, std=0.1 * (2 / (9 * width)) ** 0.5)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]  # always there
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return an array of the input's shape, (N, width, H, W)."""
+        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
+
+
+class RedNet(nn.Module):
+    """The net; see the module's description.
+
+    Args:
+        shape: Widths and depths.
+    """
+
+    def __init__(self, shape: RedNetShape) -> None:
+        super().__init__()
+        first, second, third = shape.widths
+        pixels = 3 * _UNSHUFFLE**2
+        self.head = nn.Conv2d(pixels, first, 3, padding=1)
+        self.down1 = _stack(first, shape.blocks[0])
+        self.stride1 = nn.Conv2d(first, second, 2, stride=2)
+        self.down2 = _stack(second, shape.blocks[1])
+        self.stride2 = nn.Conv2d(second, third, 2, stride=2)
+        self.middle = _stack(third, shape.blocks[2])
+        self.grow2 = nn.ConvTranspose2d(third, second, 2, stride=2)
+        self.up2 = _stack(second, shape.blocks[1])
+        self.grow1 = nn.ConvTranspose2d(second, first, 2, stride=2)
+        self.up1 = _stack(first, shape.blocks[0])
+        self.tail = nn.Conv2d(first, pixels, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]  # always there
+        forth = torch.tensor(_TO_YCC)
+        self.register_buffer("to_ycc", _per_pixel(forth), persistent=False)
+        self.register_buffer("to_rgb", _per_pixel(torch.linalg.inv(forth)), persistent=False)
+        self.to_ycc: torch.Tensor
+        self.to_rgb: torch.Tensor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the restored batch; RGB in [0, 1], (N, 3, H, W), H and W multiples of 8; not clipped."""
+        pixels = F.pixel_unshuffle(x, _UNSHUFFLE)
+        half = self.down1(self.head(F.conv2d(pixels - 0.5, self.to_ycc)))
+        quarter = self.down2(self.stride1(half))
+        eighth = self.middle(self.stride2(quarter))
+        quarter = self.up2(quarter + self.grow2(eighth))
+        half = self.up1(half + self.grow1(quarter))
+        return F.pixel_shuffle(pixels + F.conv2d(self.tail(half), self.to_rgb), _UNSHUFFLE)
+
+
+def _stack(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(width) for _ in range(count)))
+
+
+def _per_pixel(matrix: torch.Tensor) -> torch.Tensor:
+    """Return a 1x1 convolution that applies a colour matrix to each of the pixels that unshuffling made channels.
+
+    Args:
+        matrix: (3, 3), applied to column vectors.
+    Returns:
+        (12, 12, 1, 1): channels are ordered by colour, then by place.
+    """
+    return torch.kron(matrix.contiguous(), torch.eye(_UNSHUFFLE**2))[:, :, None, None]

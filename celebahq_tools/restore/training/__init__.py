@@ -1,0 +1,1 @@
+"""Training of the restoration nets: from a folder of photographs to a weight file (docs/restoration-training.md)."""

@@ -1,0 +1,137 @@
+"""What happens to photographs in the wild, done to clean patches on the fly: reduction, blur, noise, JPEG."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from celebahq_tools.types import Pixels
+
+# Patches are cut out of a larger piece that was compressed whole, so that their borders look like the inside of an
+# image; what is left over beyond the margins lets them start anywhere on the 8x8 grid.
+MCU = 16
+MARGIN = 8
+ROOM = 2 * MARGIN + 8
+SUBSAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
+
+_CLEAN_ODDS = 0.06
+_DOUBLE_ODDS = 0.2
+_ALIGNED_ODDS = 0.5
+_KERNELS = (
+    Image.Resampling.BOX,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.HAMMING,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
+_BLUR_ODDS = 0.3
+_NOISE_ODDS = 0.15
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One example.
+
+    Attributes:
+        damaged: What the net sees, uint8, shape (h, w, 3).
+        truth: What it should make of it, uint8, shape (h * scale, w * scale, 3).
+    """
+
+    damaged: Pixels
+    truth: Pixels
+
+
+def compress(pixels: Pixels, quality: int, subsampling: str = "4:2:0") -> Pixels:
+    """Return an image after JPEG.
+
+    Args:
+        pixels: RGB, uint8, shape (H, W, 3).
+        quality: 1 to 100, on libjpeg's scale.
+        subsampling: ``4:4:4``, ``4:2:2`` or ``4:2:0``.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=SUBSAMPLINGS[subsampling])
+    return np.asarray(Image.open(buffer))
+
+
+def draw_quality(rng: np.random.Generator, low: int, high: int) -> int:
+    """Return a JPEG quality: half the time even over the range, else even over its logarithm."""
+    if rng.random() < 0.5:
+        return int(rng.integers(low, high + 1))
+    return int(round(float(np.exp(rng.uniform(np.log(low), np.log(high))))))
+
+
+def source_side(patch: int, scale: int) -> int:
+    """Return the side of the clean piece that a patch of the net's input is made from."""
+    return (patch + ROOM) * scale
+
+
+def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int) -> Pair:
+    """Return a JPEG patch with its truth: quality 5 to 95, colour 4:2:0 or full, sometimes twice, sometimes clean.
+
+    Half of the patches start on the JPEG's 8x8 grid, as whole photographs do; the others anywhere.
+
+    Args:
+        rng: Decides everything.
+        piece: Clean, shape (patch + 24, patch + 24, 3).
+        patch: Side of the patch.
+    """
+    damaged = piece
+    if rng.random() >= _CLEAN_ODDS:
+        if rng.random() < _DOUBLE_ODDS:
+            shifts = (int(rng.integers(MCU)), int(rng.integers(MCU)))
+            rolled = np.roll(damaged, shifts, axis=(0, 1))
+            before = compress(np.ascontiguousarray(rolled), draw_quality(rng, 30, 95), _draw_subsampling(rng))
+            damaged = np.roll(before, (-shifts[0], -shifts[1]), axis=(0, 1))
+        damaged = compress(np.ascontiguousarray(damaged), draw_quality(rng, 5, 95), _draw_subsampling(rng))
+    top, left = _draw_corner(rng, piece.shape[0] - patch)
+    window = (slice(top, top + patch), slice(left, left + patch))
+    return Pair(damaged[window], piece[window])
+
+
+def damage_for_sr(rng: np.random.Generator, piece: Pixels, patch: int, scale: int, jpeg_odds: float) -> Pair:
+    """Return a small image with its truth: blurred or not, reduced by one of several kernels, noisy or not, JPEG or not.
+
+    Args:
+        rng: Decides everything.
+        piece: Clean, shape ((patch + 24) * scale, (patch + 24) * scale, 3).
+        patch: Side of the small image.
+        scale: Reduction.
+        jpeg_odds: How often it is compressed, with quality 30 to 95.
+    """
+    blurred = piece
+    if rng.random() < _BLUR_ODDS:
+        blurred = cv2.GaussianBlur(piece, (0, 0), float(rng.uniform(0.4, 0.45 * scale)))
+    side = piece.shape[0] // scale
+    kernel = _KERNELS[int(rng.integers(len(_KERNELS)))]
+    small = np.asarray(Image.fromarray(blurred).resize((side, side), kernel))
+    if rng.random() < _NOISE_ODDS:
+        noisy = small + rng.normal(0, rng.uniform(0.5, 4), small.shape)
+        small = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    if rng.random() < jpeg_odds:
+        small = compress(small, draw_quality(rng, 30, 95), _draw_subsampling(rng))
+    top, left = _draw_corner(rng, side - patch)
+    window = (slice(top, top + patch), slice(left, left + patch))
+    return Pair(small[window], piece[top * scale : (top + patch) * scale, left * scale : (left + patch) * scale])
+
+
+def _draw_subsampling(rng: np.random.Generator) -> str:
+    return "4:2:0" if rng.random() < 0.75 else "4:4:4"
+
+
+def _draw_corner(rng: np.random.Generator, room: int) -> tuple[int, int]:
+    """Return where a patch starts in a piece that has so many pixels more, well inside it."""
+    if rng.random() < _ALIGNED_ODDS:
+        places = range(MARGIN, room - MARGIN + 1, 8)
+        return places[int(rng.integers(len(places)))], places[int(rng.integers(len(places)))]
+    return int(rng.integers(MARGIN, room - MARGIN + 1)), int(rng.integers(MARGIN, room - MARGIN + 1))
+
+
+def resize_bicubic(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return an image resized to (width, height) by the antialiased bicubic kernel that benchmarks use."""
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))

@@ -1,0 +1,35 @@
+"""Losses of the restoration nets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+_EPSILON = 1e-3
+
+
+def measure_distance(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Return the Charbonnier distance: the absolute difference, rounded off below a quarter of a grey level."""
+    return torch.sqrt((restored - truth).square() + _EPSILON**2).mean() - _EPSILON
+
+
+def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Return the relativistic average loss of a discriminator (Jolicoeur-Martineau, ICLR 2019, arXiv:1807.00734).
+
+    Args:
+        real, fake: Scores of truths and of outputs, any shape.
+    """
+    return 0.5 * (F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean())
+
+
+def generator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Return the loss of the net against that discriminator: the same with the roles exchanged."""
+    return 0.5 * (F.softplus(real.mean() - fake).mean() + F.softplus(real - fake.mean()).mean())
+
+
+def matching_loss(real: Sequence[torch.Tensor], fake: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the mean distance between features (Wang et al., pix2pixHD, CVPR 2018), each scaled by its own size."""
+    terms = [(f - r.detach()).abs().mean() / (r.detach().abs().mean() + 1e-6) for r, f in zip(real, fake, strict=True)]
+    return torch.stack(terms).mean()
