@@ -162,7 +162,7 @@ def compare_restorers(
     *,
     side: int,
     set_distance: SetDistance | None = None,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[], object] = lambda: None,
 ) -> dict[tuple[str, str], Score]:
     """Return scores by (damage label, method name).
 
@@ -185,7 +185,8 @@ def compare_restorers(
                 score.seconds += time.process_time() - started
                 score.megapixels += result.shape[0] * result.shape[1] / 1e6
                 score.psnr.append(measure_psnr(truth, result))
-                score.ssim.append(float(structural_similarity(truth, result, channel_axis=2)))
+                similarity = structural_similarity(truth, result, channel_axis=2)  # type: ignore[no-untyped-call]
+                score.ssim.append(float(similarity))
                 results.append(result)
             if set_distance is not None:
                 score.distance = set_distance([truth for _, truth in pairs], results)

@@ -63,7 +63,8 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return an array of the input's shape, (N, width, H, W)."""
-        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
+        residual: torch.Tensor = self.conv2(F.relu(self.conv1(x), inplace=True))
+        return x + residual
 
 
 class RedNet(nn.Module):

@@ -35,8 +35,9 @@ class SrNetShape:
 
 
 VARIANTS = {
-    "srres-s": SrNetShape(width=48, blocks=8, fine=24),
-    "srres-xs": SrNetShape(width=32, blocks=6, fine=16),
+    "srres-m": SrNetShape(width=48, blocks=8, fine=24),
+    "srres-s": SrNetShape(width=40, blocks=6, fine=16),
+    "srres-xs": SrNetShape(width=32, blocks=4, fine=16),
 }
 
 

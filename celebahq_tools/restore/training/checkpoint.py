@@ -1,4 +1,4 @@
-"""Checkpoints of a run and the weight files it ends in: safetensors with a JSON header, written atomically; no pickle."""
+"""Checkpoints of a run and the weight files it ends in: safetensors with a JSON header, written atomically."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def draw_quality(rng: np.random.Generator, low: int, high: int) -> int:
     """Return a JPEG quality: half the time even over the range, else even over its logarithm."""
     if rng.random() < 0.5:
         return int(rng.integers(low, high + 1))
-    return int(round(float(np.exp(rng.uniform(np.log(low), np.log(high))))))
+    return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
 
 def source_side(patch: int, scale: int) -> int:
@@ -95,7 +95,7 @@ def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int) -> Pa
 
 
 def damage_for_sr(rng: np.random.Generator, piece: Pixels, patch: int, scale: int, jpeg_odds: float) -> Pair:
-    """Return a small image with its truth: blurred or not, reduced by one of several kernels, noisy or not, JPEG or not.
+    """Return a small image with its truth: maybe blurred, reduced by one of several kernels, maybe noisy, maybe a JPEG.
 
     Args:
         rng: Decides everything.
@@ -104,9 +104,9 @@ def damage_for_sr(rng: np.random.Generator, piece: Pixels, patch: int, scale: in
         scale: Reduction.
         jpeg_odds: How often it is compressed, with quality 30 to 95.
     """
-    blurred = piece
+    blurred: Pixels = piece
     if rng.random() < _BLUR_ODDS:
-        blurred = cv2.GaussianBlur(piece, (0, 0), float(rng.uniform(0.4, 0.45 * scale)))
+        blurred = np.asarray(cv2.GaussianBlur(piece, (0, 0), float(rng.uniform(0.4, 0.45 * scale))), np.uint8)
     side = piece.shape[0] // scale
     kernel = _KERNELS[int(rng.integers(len(_KERNELS)))]
     small = np.asarray(Image.fromarray(blurred).resize((side, side), kernel))

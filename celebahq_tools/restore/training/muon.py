@@ -24,12 +24,12 @@ class Muon(torch.optim.Optimizer):
     """Optimizer of convolution weights; each is a matrix of output maps by everything else.
 
     Args:
-        params: Weights of two dimensions or more.
+        params: Weights of two dimensions or more, or groups of them.
         lr: Learning rate, on Adam's scale.
         momentum: Decay of the running sum of gradients.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
@@ -82,4 +82,5 @@ def orthogonalize(matrices: Tensor) -> Tensor:
         product = factor @ product
         gram = factor @ gram @ factor
     x = product @ x
-    return x.mT if matrices.shape[1] > matrices.shape[2] else x
+    result: Tensor = x.mT if matrices.shape[1] > matrices.shape[2] else x
+    return result

@@ -10,12 +10,20 @@ from torch import nn
 
 from celebahq_tools.restore.training.config import RestoreTrainConfig
 from celebahq_tools.restore.training.discriminator import PatchDiscriminator
-from celebahq_tools.restore.training.losses import discriminator_loss, generator_loss, matching_loss, measure_distance
+from celebahq_tools.restore.training.losses import (
+    discriminator_loss,
+    generator_loss,
+    matching_loss,
+    measure_distance,
+    measure_relative_distance,
+)
 from celebahq_tools.restore.training.muon import Muon
 
 _BETAS = (0.9, 0.99)
 # Convolutions from or to fewer maps than this are those from and to pixels, which Muon is not meant for.
 _FEW = 13
+# Adam's rate beside Muon's: Muon stands a multiple of what Adam does.
+_ADAM_PART = 0.25
 
 
 class Stepper:
@@ -36,7 +44,9 @@ class Stepper:
         self.discriminator: PatchDiscriminator | None = None
         self.d_optimizer: torch.optim.Adam | None = None
         if config.is_adversarial:
-            self.discriminator = PatchDiscriminator(config.discriminator_width).to(device)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                self.discriminator = PatchDiscriminator(config.discriminator_width).to(device)
             self.d_optimizer = torch.optim.Adam(
                 self.discriminator.parameters(), lr=config.discriminator_rate, betas=_BETAS
             )
@@ -53,8 +63,10 @@ class Stepper:
         factor = scale_rate(self.config, step)
         damaged, truth = damaged.to(self.device), truth.to(self.device)
         restored = self.net(damaged)
-        loss = distance = measure_distance(restored, truth)
-        figures = {"distance": distance}
+        figures = {"distance": measure_distance(restored, truth)}
+        loss = figures["distance"]
+        if self.config.task == "dejpeg":
+            figures["relative"] = loss = measure_relative_distance(restored, truth, damaged)
         if self.discriminator is not None and self.d_optimizer is not None:
             for group in self.d_optimizer.param_groups:
                 group["lr"] = self.config.discriminator_rate * factor
@@ -71,7 +83,7 @@ class Stepper:
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = self.config.rate * factor
+                group["lr"] = group["initial_lr"] * factor
             optimizer.step()
         self._update_average(step)
         return {name: float(value.detach()) for name, value in figures.items()}
@@ -110,11 +122,16 @@ def _build_optimizers(config: RestoreTrainConfig, net: nn.Module) -> dict[str, t
     """Return the optimizers of a net by name: Adam for all, or for all but the 3x3 convolutions between features."""
     parameters = list(net.parameters())
     if config.optimizer == "adam":
-        return {"adam": torch.optim.Adam(parameters, lr=config.rate, betas=_BETAS)}
+        return {"adam": _build_adam(parameters, config.rate)}
     matrices = [p for p in parameters if p.dim() == 4 and min(p.shape[:2]) > _FEW]
     chosen = {id(p) for p in matrices}
     rest = [p for p in parameters if id(p) not in chosen]
-    return {"muon": Muon(matrices, lr=config.rate), "adam": torch.optim.Adam(rest, lr=config.rate, betas=_BETAS)}
+    muon = Muon([{"params": matrices, "initial_lr": config.rate}], lr=config.rate)
+    return {"muon": muon, "adam": _build_adam(rest, config.rate * _ADAM_PART)}
+
+
+def _build_adam(parameters: list[nn.Parameter], rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam([{"params": parameters, "initial_lr": rate}], lr=rate, betas=_BETAS)
 
 
 def _channels_last(net: nn.Module) -> nn.Module:
