@@ -1,0 +1,65 @@
+"""Makes a trained weight file part of the package: copies it and writes its line of the weights manifest.
+
+python -m benchmarks.ship_restoration_net runs/dejpeg/weights.safetensors
+
+The name comes from the file's header. The registry in celebahq_tools/restore/__init__.py must know it; the model card in
+docs/models/ is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+
+import celebahq_manifests
+
+from celebahq_tools import restore
+from celebahq_tools.restore import srnet
+from celebahq_tools.restore.training.checkpoint import read_header
+from celebahq_tools.weights import OWN_PACKAGE, hash_file
+
+MAX_BYTES = 4_000_000
+VERSION = "0.1.0"
+TITLES = {
+    "dejpeg": "JPEG artifact removal, ours: symmetric net of convolutions and transposed convolutions",
+    "sr": "4x super-resolution, ours: small residual net",
+}
+
+
+def main() -> None:
+    """Ship one file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    source: Path = parser.parse_args().weights
+    name = read_header(source).get("net")
+    if name is None:
+        raise SystemExit(f"{source}: names no net; give the weights.safetensors of a run")
+    if source.stat().st_size > MAX_BYTES:
+        raise SystemExit(f"{source}: {source.stat().st_size} bytes, the limit is {MAX_BYTES}")
+    kind = "sr" if name in srnet.VARIANTS else "dejpeg"
+    target = Path(restore.__file__).parent / "data" / f"{name}.safetensors"
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, target)
+    entry = f'''[{name}]
+task = "{kind}"
+title = "{TITLES[kind]} ({source.stat().st_size / 1e6:.1f} MB)"
+package = "{OWN_PACKAGE}"
+version = "{VERSION}"
+path = "celebahq_tools/restore/data/{target.name}"
+sha256 = "{hash_file(target)}"
+licence = "Apache-2.0"
+source = "celebahq-tools, docs/models/{name}.md"
+'''
+    manifest = Path(celebahq_manifests.__file__).with_name("weights.toml")
+    text = manifest.read_text(encoding="utf-8")
+    old = re.compile(rf"^\[{re.escape(name)}\]\n(?:.+\n)+", re.MULTILINE)
+    text = old.sub(entry, text) if old.search(text) else f"{text.rstrip()}\n\n{entry}"
+    manifest.write_text(text, encoding="utf-8")
+    registered = name in restore.REGISTRIES[kind]
+    print(f"{target}: {target.stat().st_size} bytes" + ("" if registered else f"; add {name!r} to the registry"))
+
+
+if __name__ == "__main__":
+    main()
