@@ -2,8 +2,8 @@
 
 python -m benchmarks.ship_restoration_net runs/dejpeg/weights.safetensors
 
-The name comes from the file's header. The registry in celebahq_tools/restore/__init__.py must know it; the model card in
-docs/models/ is written by hand.
+The name comes from the file's header. The registry in celebahq_tools/restore/__init__.py must know it; the model card
+in docs/models/ is written by hand.
 """
 
 from __future__ import annotations

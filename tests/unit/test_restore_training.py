@@ -27,7 +27,6 @@ from celebahq_tools.restore.training.step import scale_rate
 from celebahq_tools.restore.training.trainer import TrainResult, train_restorer
 from celebahq_tools.types import Pixels
 
-
 SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 
 
@@ -46,7 +45,7 @@ class Silent:
         self.lines.append(text)
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     pass
 
 
@@ -60,7 +59,7 @@ class Stopping(Silent):
     def advance(self, figures: dict[str, float]) -> None:
         super().advance(figures)
         if self.steps == self.after:
-            raise Interrupted
+            raise InterruptedRunError
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +97,7 @@ def test_a_run_that_was_killed_ends_in_the_same_bits(config: RestoreTrainConfig,
     config = replace(config, optimizer=optimizer)
     whole = load_file(train(config).weights)
     stopped = replace(config, run_dir=config.run_dir / "stopped")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         train_restorer(stopped, Stopping(after=3), device="cpu")
     resumed = Silent()
     result = train_restorer(stopped, resumed, device="cpu")
@@ -113,7 +112,7 @@ def test_an_adversarial_run_resumes_in_the_same_bits_too(config: RestoreTrainCon
     train(config)
     expected = read_run_checkpoint(list_checkpoints(config.run_dir)[-1]).tensors
     stopped = replace(config, run_dir=config.run_dir / "stopped")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         train_restorer(stopped, Stopping(after=3), device="cpu")
     train(stopped)
     found = read_run_checkpoint(list_checkpoints(stopped.run_dir)[-1]).tensors
