@@ -15,7 +15,7 @@ DEFAULT_DEJPEG = "jpeg-resnet"
 DEFAULT_SR = "realsr-df2k"
 
 # Raised whenever a change of code changes pixels or scores, so that an old work folder is not continued.
-PIPELINE_VERSION = "1"
+PIPELINE_VERSION = "2"
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def build_jpeg_resnet(request: RestorerRequest) -> NetRestorer:
     path = find_request_weights(request)
     net = JpegResNet()
     load_state(net, read_checkpoint(path), path)
-    return NetRestorer(net, request=request, scale=1, plan=PLAN)
+    return NetRestorer(net, request=request, scale=1, plan=PLAN, finds_grid=True)
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:

@@ -11,6 +11,7 @@ from torch import nn
 
 from celebahq_tools.errors import ConfigError, WeightsError
 from celebahq_tools.restore.base import Precision, RestorerRequest
+from celebahq_tools.restore.jpeg_grid import move_to_grid
 from celebahq_tools.restore.tiling import TilePlan, run_tiled
 from celebahq_tools.types import Pixels, check_pixels
 from celebahq_tools.weights import find_weights, list_weights
@@ -31,18 +32,27 @@ class NetRestorer:
         scale: Output pixels per input pixel along each axis.
         plan: Tile size, halo and accepted sizes.
         licence: Of the weights, if the request does not tell.
+        finds_grid: Whether the image is moved so that its JPEG grid starts where the net expects it, at the top left.
 
     Raises:
         ConfigError: If the device does not exist.
     """
 
     def __init__(
-        self, net: nn.Module, *, request: RestorerRequest, scale: int, plan: TilePlan, licence: str | None = None
+        self,
+        net: nn.Module,
+        *,
+        request: RestorerRequest,
+        scale: int,
+        plan: TilePlan,
+        licence: str | None = None,
+        finds_grid: bool = False,
     ) -> None:
         self.name = request.name
         self.scale = scale
         self.licence = licence or _find_licence(request)
         self.plan = plan
+        self.finds_grid = finds_grid
         self.device = resolve_device(request.device)
         # Channels last, weights and images alike, is what the CPU's convolution kernels want: a fifth less time.
         self.net = net.to(self.device).eval().requires_grad_(False)
@@ -62,7 +72,11 @@ class NetRestorer:
     def restore(self, pixels: Pixels) -> Pixels:
         """Return the restored image; see :class:`celebahq_tools.restore.base.Restorer`."""
         check_pixels(pixels, f"restorer {self.name!r}")
-        return run_tiled(pixels, self.run_tile, scale=self.scale, plan=self.plan, batch=self.batch)
+        top = left = 0
+        if self.finds_grid:
+            pixels, top, left = move_to_grid(pixels)
+        restored = run_tiled(pixels, self.run_tile, scale=self.scale, plan=self.plan, batch=self.batch)
+        return np.ascontiguousarray(restored[top * self.scale :, left * self.scale :])
 
     @torch.inference_mode()
     def run_tile(self, pixels: Pixels) -> Pixels:

@@ -32,4 +32,5 @@ def build_own(request: RestorerRequest, net_name: str | None = None) -> NetResto
     path = find_request_weights(request)
     net = build_net(name)
     load_state(net, read_checkpoint(path), path)
-    return NetRestorer(net, request=request, scale=scale, plan=_SR_PLAN if is_sr else _DEJPEG_PLAN)
+    plan = _SR_PLAN if is_sr else _DEJPEG_PLAN
+    return NetRestorer(net, request=request, scale=scale, plan=plan, finds_grid=not is_sr)
