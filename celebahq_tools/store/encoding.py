@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import StoreError
-from celebahq_tools.store.layout import GZIP_LEVEL, choose_chunk, compute_mips, name_level
+from celebahq_tools.store.layout import choose_chunk, compute_mips, name_level
+from celebahq_tools.store.streams import compress_stream, decompress_stream
 
 EncodedFace = Mapping[str, NDArray[np.uint8]]
 """Level name to its zlib stream (1-D) or, for levels whose chunks hold several images, its (C, h, w) pixels."""
@@ -31,7 +32,7 @@ def encode_face(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     for mip in compute_mips(pixels):
         channels, height, width = mip.shape
         single = choose_chunk(channels, height, width)[0] == 1
-        level = np.frombuffer(zlib.compress(mip.tobytes(), GZIP_LEVEL), np.uint8) if single else mip
+        level = np.frombuffer(compress_stream(mip.data), np.uint8) if single else mip
         encoded[name_level(height, width)] = level
     return encoded
 
@@ -70,5 +71,6 @@ def decode_level(face: EncodedFace, name: str, *, channels: int = 3) -> NDArray[
     level = face[name]
     if level.ndim == 1:
         side = int(name.partition("x")[2])
-        level = np.frombuffer(zlib.decompress(level.tobytes()), np.uint8).reshape(channels, side, -1)
+        pixels = decompress_stream(level.data, channels * side * side)
+        level = np.frombuffer(pixels, np.uint8).reshape(channels, side, side)
     return np.ascontiguousarray(level.transpose(1, 2, 0))

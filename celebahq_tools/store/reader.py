@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import ShapeError, StoreError
+from celebahq_tools.store.streams import decompress_stream
+
+# More threads than this wait for the disk and for each other.
+_MAX_THREADS = 8
 
 
 class DatasetReader:
@@ -21,14 +27,21 @@ class DatasetReader:
         path: The file.
         labels: One-hot float32 (N, classes) from the sibling ``<name>-labels.npy``, or None.
 
+    Images whose chunk is a plain zlib stream, as in our files and the original's, are taken out compressed and
+    decompressed by several threads with a faster program than HDF5's own; others are read by h5py.
+
     Args:
         path: HDF5 file with datasets whose names start with ``data``.
+        threads: Threads that decompress; by default one per core that this process may use, at most 8.
     Raises:
         StoreError: If the file is missing, not HDF5, incomplete, or holds no image levels.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self.path = Path(path)
+        self._threads = threads or min(count_cores(), _MAX_THREADS)
+        # Threads do not survive a fork: a pool belongs to the process that made it.
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
         if not self.path.is_file():
             raise StoreError(f"{path}: no such file")
         try:
@@ -68,18 +81,52 @@ class DatasetReader:
             StoreError: If a chunk cannot be decompressed.
             IndexError: If an index is out of range.
         """
-        dataset = self._levels[self._choose_level(height)]
+        shape = self._choose_level(height)
+        dataset = self._levels[shape]
+        single = isinstance(indices, (int, np.integer))
+        if isinstance(indices, slice):
+            wanted = np.arange(*indices.indices(len(dataset)))
+        else:
+            wanted = np.atleast_1d(np.asarray(indices, dtype=np.int64))
+            # As for a list, -1 is the last one.
+            wanted = np.where(wanted < 0, wanted + len(dataset), wanted)
+        if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(dataset):
+            raise IndexError(f"{self.path}: index out of range for {len(dataset)} images")
+        # Increasing and without repeats: quick for the disk, and all that h5py takes.
+        unique, inverse = np.unique(wanted, return_inverse=True)
         try:
-            if isinstance(indices, (int, np.integer, slice)):
-                return np.asarray(dataset[indices])
-            wanted = np.asarray(indices, dtype=np.int64)
-            # h5py takes only increasing indices without repeats.
-            unique, inverse = np.unique(wanted, return_inverse=True)
-            if unique.size and not 0 <= unique[0] <= unique[-1] < len(dataset):
-                raise IndexError(f"{self.path}: index out of range for {len(dataset)} images")
-            return np.asarray(dataset[unique])[inverse]
-        except OSError as error:
+            images = self._read_streams(dataset, unique) if _holds_streams(dataset) else np.asarray(dataset[unique])
+        except (OSError, StoreError) as error:
             raise StoreError(f"{self.path}: damaged data in {dataset.name}: {error}") from None
+        ordered: NDArray[np.uint8] = images if np.array_equal(wanted, unique) else images[inverse]
+        return np.asarray(ordered[0]) if single else ordered
+
+    def _read_streams(self, dataset: Any, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return images (N, C, h, w) whose chunks are one zlib stream each."""
+        images = np.empty((len(indices), *dataset.shape[1:]), np.uint8)
+        bytes_per_image = images[0].nbytes if len(images) else 0
+
+        def read_one(position: int) -> None:
+            place = (int(indices[position]), 0, 0, 0)
+            if not dataset.id.get_chunk_info_by_coord(place).size:
+                images[position] = dataset.fillvalue
+                return
+            mask, stream = dataset.id.read_direct_chunk(place)
+            # A set bit means that the chunk skipped the filter, which HDF5 does when a stream would not fit.
+            data = stream if mask else decompress_stream(stream, bytes_per_image)
+            images[position] = np.frombuffer(data, np.uint8).reshape(images.shape[1:])
+
+        if len(indices) > 1 and self._threads > 1:
+            list(self._start_pool().map(read_one, range(len(indices))))
+        else:
+            for position in range(len(indices)):
+                read_one(position)
+        return images
+
+    def _start_pool(self) -> ThreadPoolExecutor:
+        if self._pool is None or self._pool[0] != os.getpid():
+            self._pool = os.getpid(), ThreadPoolExecutor(self._threads, thread_name_prefix="celebahq-read")
+        return self._pool[1]
 
     def _choose_level(self, height: int | None) -> tuple[int, int, int]:
         if height is None:
@@ -119,6 +166,8 @@ class DatasetReader:
 
     def close(self) -> None:
         """Close the file."""
+        if self._pool is not None and self._pool[0] == os.getpid():
+            self._pool[1].shutdown()
         self._file.close()
 
     def __enter__(self) -> DatasetReader:
@@ -128,3 +177,15 @@ class DatasetReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _holds_streams(dataset: Any) -> bool:
+    """Return whether every chunk is one image, compressed by the gzip filter alone."""
+    plist = dataset.id.get_create_plist()
+    one_each: bool = dataset.chunks == (1, *dataset.shape[1:])
+    return one_each and plist.get_nfilters() == 1 and bool(plist.get_filter(0)[0] == h5py.h5z.FILTER_DEFLATE)
+
+
+def count_cores() -> int:
+    """Return the cores this process may use, which a container or scheduler can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import ShapeError
 from celebahq_tools.store.encoding import EncodedFace, encode_face
 from celebahq_tools.store.layout import GZIP_LEVEL, choose_chunk, list_levels, name_level
+from celebahq_tools.store.reader import count_cores
 
 
 class DatasetWriter:
@@ -48,6 +51,31 @@ class DatasetWriter:
         if pixels.shape != self._shape:
             raise ShapeError(f"expected an image of shape {self._shape}, got {pixels.shape}")
         self.append_encoded(encode_face(pixels))
+
+    def extend(self, images: Iterable[NDArray[np.uint8]], *, threads: int | None = None) -> None:
+        """Add many images, compressed by several threads; the file is the same for any number of them.
+
+        Args:
+            images: (H, W, C) uint8 each; taken only as fast as they are written.
+            threads: Threads that compress; by default one per core that this process may use.
+        Raises:
+            ShapeError: If an image has another shape; those before it are in the file.
+            OSError: If the disk is full.
+        """
+        workers = threads or count_cores()
+        under_way: deque[Future[dict[str, NDArray[np.uint8]]]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="celebahq-write") as pool:
+            for pixels in images:
+                if pixels.shape != self._shape:
+                    self._drain(under_way, 0)
+                    raise ShapeError(f"expected an image of shape {self._shape}, got {pixels.shape}")
+                under_way.append(pool.submit(encode_face, pixels))
+                self._drain(under_way, 2 * workers)
+            self._drain(under_way, 0)
+
+    def _drain(self, under_way: deque[Future[dict[str, NDArray[np.uint8]]]], most: int) -> None:
+        while len(under_way) > most:
+            self.append_encoded(under_way.popleft().result())
 
     def append_encoded(self, face: EncodedFace) -> None:
         """Add one image whose levels are compressed already.

@@ -1,4 +1,5 @@
 import os
+import zlib
 
 import h5py
 import numpy as np
@@ -8,6 +9,7 @@ from celebahq_tools.errors import ShapeError, StoreError
 from celebahq_tools.store.encoding import decode_level, encode_face, load_encoded, save_encoded
 from celebahq_tools.store.layout import compute_mips, list_levels
 from celebahq_tools.store.reader import DatasetReader
+from celebahq_tools.store.streams import compress_stream, decompress_stream
 from celebahq_tools.store.writer import create_dataset
 
 FACES = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
@@ -92,6 +94,66 @@ def test_two_writes_of_the_same_faces_are_byte_identical(dataset, tmp_path):
         for face in FACES:
             writer.append_encoded(encode_face(face))
     assert again.read_bytes() == dataset.read_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 3, None])
+def test_a_file_is_the_same_for_any_number_of_writing_threads(dataset, tmp_path, threads):
+    again = tmp_path / "again.h5"
+    with create_dataset(again, height=64, width=64, attributes={"note": "test"}) as writer:
+        writer.extend((face for face in FACES), threads=threads)
+    assert again.read_bytes() == dataset.read_bytes()
+
+
+def test_a_wrong_image_among_many_is_refused_after_those_before_it(tmp_path):
+    with create_dataset(tmp_path / "x.h5", height=64, width=64) as writer:
+        with pytest.raises(ShapeError, match="expected an image of shape"):
+            writer.extend([FACES[0], FACES[1], FACES[2, :32]], threads=2)
+        assert len(writer) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}, "skipped"])
+def test_files_of_any_filters_are_read_alike(tmp_path, filters, threads):
+    path = tmp_path / "foreign.h5"
+    images = FACES.transpose(0, 3, 1, 2)
+    with h5py.File(path, "w") as file:
+        options = {"compression": "gzip"} if filters == "skipped" else filters
+        level = file.create_dataset("data64x64", images.shape, np.uint8, chunks=(1, 3, 64, 64), **options)
+        level[:4] = images[:4]
+        if filters == "skipped":
+            # Bit 0 says that the first filter was not applied to this chunk.
+            level.id.write_direct_chunk((1, 0, 0, 0), images[1].tobytes(), filter_mask=1)
+    with DatasetReader(path, threads=threads) as reader:
+        np.testing.assert_array_equal(reader.read([3, 1, 1]), images[[3, 1, 1]])
+        np.testing.assert_array_equal(reader.read(-2), images[3])
+        # Never written: HDF5 gives the fill value.
+        np.testing.assert_array_equal(reader.read([4, 0]), np.stack([np.zeros_like(images[4]), images[0]]))
+        np.testing.assert_array_equal(reader.read(slice(None, None, -2)), [images[4] * 0, images[2], images[0]])
+
+
+def test_streams_are_zlibs_own_and_damage_is_noticed():
+    data = FACES.tobytes()
+    stream = compress_stream(data)
+    assert zlib.decompress(stream) == data
+    assert decompress_stream(zlib.compress(data, 9), len(data)) == data
+    for bad, size in [(stream[:-9], len(data)), (stream, len(data) - 1), (stream, len(data) + 1), (b"", 5)]:
+        with pytest.raises(StoreError, match="zlib stream"):
+            decompress_stream(bad, size)
+
+
+def test_levels_equal_the_cascade_in_float32_for_every_shape():
+    rng = np.random.default_rng(1)
+    for shape in [(1024, 1024, 3), (96, 64, 3), (64, 128, 1), (7, 8, 3), (2, 2, 4)]:
+        # Few different values: many means lie half way between two, where rounding shows.
+        pixels = rng.integers(0, 3, shape, dtype=np.uint8)
+        current = pixels.transpose(2, 0, 1).astype(np.float32)
+        for mip in compute_mips(pixels):
+            np.testing.assert_array_equal(mip, np.rint(current).astype(np.uint8))
+            height, width = current.shape[1] // 2, current.shape[2] // 2
+            if height and width:
+                blocks = current[:, : 2 * height, : 2 * width]
+                tops, bottoms = blocks[:, 0::2], blocks[:, 1::2]
+                current = (tops[:, :, 0::2] + tops[:, :, 1::2] + bottoms[:, :, 0::2] + bottoms[:, :, 1::2]) / 4
 
 
 def test_an_interrupted_write_leaves_no_file(tmp_path):
