@@ -10,7 +10,7 @@ from celebahq_cli.celebahq_build import build
 from celebahq_cli.celebahq_export import export
 from celebahq_cli.celebahq_import import import_
 from celebahq_cli.celebahq_restore import restore
-from celebahq_cli.celebahq_verify import info
+from celebahq_cli.celebahq_verify import info, verify
 from celebahq_cli.failures import Program
 
 PATH = click.Path(path_type=Path)
@@ -105,3 +105,4 @@ main.add_command(export)
 main.add_command(import_)
 main.add_command(info)
 main.add_command(restore)
+main.add_command(verify)

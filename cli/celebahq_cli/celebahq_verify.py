@@ -1,4 +1,4 @@
-"""`celebahq info`: what a dataset is."""
+"""`celebahq verify` and `celebahq info`: whether a dataset is sound, and what it is."""
 
 from __future__ import annotations
 
@@ -43,3 +43,31 @@ def info(file: Path, as_json: bool) -> None:
         )
         for reason, count in found.reasons.items():
             click.echo(f"    rejected {count:>6}  {reason}")
+
+
+@click.command()
+@click.argument("file", type=PATH)
+@click.option("--show", type=click.IntRange(min=1), default=20, show_default=True, help="Problems to print.")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: one per core]")
+def verify(file: Path, show: int, workers: int | None) -> None:
+    """Check a dataset whole: every chunk, every level, the labels and every row of the manifest.
+
+    Decompresses every image, compares each smaller level with the mean of the largest, and finds truncated files,
+    flipped bytes, missing chunks, and rows without images. Exits with 1 if anything is wrong.
+    """
+    with report_failures():
+        from celebahq_cli.progress import BuildProgress
+        from celebahq_tools.store.verify import verify_dataset
+
+        with BuildProgress() as progress:
+            report = verify_dataset(file, progress, workers=workers or 0)
+    checked = f"{report.images} images, {report.levels} levels, {report.chunks} chunks, {report.rows} manifest rows"
+    if not report.findings:
+        click.echo(f"{file}: sound. Checked {checked}.")
+        return
+    for finding in report.findings[:show]:
+        click.echo(f"  {finding}")
+    if len(report.findings) > show:
+        click.echo(f"  and {len(report.findings) - show} more; --show prints more")
+    counts = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
+    raise click.ClickException(f"{file}: damaged ({counts}). Checked {checked}. Rebuild it or copy it again.")

@@ -80,6 +80,25 @@ def test_the_help_of_export_names_every_format():
     assert all(name in run("export", "--help").stdout for name in EXPORTERS)
 
 
+def test_verify_passes_a_sound_dataset_and_names_planted_damage(dataset, tmp_path):
+    result = run("verify", dataset)
+    assert result.returncode == 0, result.stderr
+    assert "sound. Checked 6 images, 6 levels" in result.stdout
+    data = bytearray(dataset.read_bytes())
+    with h5py.File(dataset) as file:
+        chunk = file["data32x32"].id.get_chunk_info(4)
+    data[chunk.byte_offset + 50] ^= 1
+    (tmp_path / "x.h5").write_bytes(data)
+    result = run("verify", tmp_path / "x.h5")
+    assert result.returncode == 1
+    assert "chunk.damaged: data32x32: image 4" in result.stdout
+    assert "x.h5: damaged (1 chunk.damaged)" in result.stderr
+    (tmp_path / "x.h5").write_bytes(data[:5000])
+    result = run("verify", tmp_path / "x.h5")
+    assert result.returncode == 1
+    assert "file.truncated" in result.stdout
+
+
 def test_info_prints_levels_labels_and_settings(dataset):
     result = run("info", dataset)
     assert result.returncode == 0, result.stderr

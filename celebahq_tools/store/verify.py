@@ -1,0 +1,178 @@
+"""Find damage in a dataset: every chunk is decompressed, every level compared, every manifest row matched."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from celebahq_tools.store.layout import compute_mips
+from celebahq_tools.store.verify_companions import check_labels, check_manifest
+from celebahq_tools.store.verify_structure import Finding, LevelPlan, plan_levels
+
+__all__ = ["Finding", "VerifyReport", "verify_dataset"]
+
+_Level = NDArray[np.uint8] | str
+"""Pixels (C, h, w), or why there are none."""
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was checked and found.
+
+    Attributes:
+        images, levels, chunks, rows: How many were checked; rows of the manifest.
+        findings: What is wrong, in the order of checking; empty for a sound dataset.
+    """
+
+    images: int
+    levels: int
+    chunks: int
+    rows: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Count of the findings by kind, most frequent first."""
+        return dict(Counter(finding.kind for finding in self.findings).most_common())
+
+
+class VerifyListener(Protocol):
+    """Is told how far the check is."""
+
+    def begin_stage(self, name: str, *, total: int, done: int) -> None:
+        """A stage of ``total`` images begins."""
+
+    def advance(self, record: None) -> None:
+        """One image is checked."""
+
+
+def verify_dataset(path: Path, listener: VerifyListener, *, workers: int = 0) -> VerifyReport:
+    """Check a dataset whole. Damage is reported, never raised.
+
+    Checked are: that the file opens; that all levels are there, of one length and type; that no chunk is missing, lies
+    outside the file, overlaps another, or fails to decompress (gzip carries a checksum); that each level of each image
+    is the rounded mean of the largest, as :func:`celebahq_tools.store.layout.compute_mips` makes it; that labels and
+    manifest, if they are there, fit the images one to one.
+
+    Args:
+        path: The HDF5 file.
+        listener: Is told of every image.
+        workers: Threads; 0 for one per core.
+    """
+    findings: list[Finding] = []
+    try:
+        with h5py.File(path, "r") as file:
+            levels = plan_levels(file, path, findings)
+            images = levels[0].count if levels else 0
+            if levels:
+                listener.begin_stage("images", total=images, done=0)
+                for found in _check_images(levels, workers or os.cpu_count() or 1):
+                    findings.extend(found)
+                    listener.advance(None)
+            chunks = sum(level.chunks for level in levels)
+    except Exception as error:
+        # HDF5 and h5py raise almost anything on tables that contradict themselves.
+        return VerifyReport(0, 0, 0, 0, (*findings, _name_unreadable(path, f"{type(error).__name__}: {error}")))
+    rows = 0
+    if levels:
+        check_labels(path, images, findings)
+        rows = check_manifest(path, images, findings)
+    return VerifyReport(images, len(levels), chunks, rows, tuple(findings))
+
+
+def _name_unreadable(path: Path, message: str) -> Finding:
+    if not path.is_file():
+        return Finding("file.missing", str(path), "no such file")
+    with path.open("rb") as stream:
+        signature = stream.read(8)
+    if signature != b"\x89HDF\r\n\x1a\n":
+        return Finding("file.not_hdf5", path.name, "its first bytes are not those of HDF5")
+    return Finding("file.truncated" if "truncated" in message else "file.damaged", path.name, message)
+
+
+def _check_images(levels: list[LevelPlan], workers: int) -> Iterator[list[Finding]]:
+    """Yield the findings of each image in order; decompression and comparison run in threads, a few images ahead."""
+    reported: set[tuple[str, int]] = set()
+    waiting: deque[Future[list[Finding]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for index in range(levels[0].count):
+                raw = [_read_raw(level, index) for level in levels]
+                waiting.append(pool.submit(_check_image, levels, raw, index))
+                if len(waiting) >= 2 * workers:
+                    yield _drop_repeats(waiting.popleft().result(), reported)
+            while waiting:
+                yield _drop_repeats(waiting.popleft().result(), reported)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _drop_repeats(findings: list[Finding], reported: set[tuple[str, int]]) -> list[Finding]:
+    """Leave out chunks that were named already: the smallest levels have several images in one."""
+    fresh = []
+    for finding in findings:
+        key = (finding.where, finding.chunk)
+        if finding.chunk < 0 or key not in reported:
+            fresh.append(finding)
+        reported.add(key)
+    return fresh
+
+
+def _read_raw(level: LevelPlan, index: int) -> Any:
+    """Return a level of an image as it is stored, decoded if only HDF5 can, or why it cannot be read."""
+    if index // level.chunk_length in level.missing:
+        return ""
+    try:
+        if level.direct:
+            mask, data = level.dataset.id.read_direct_chunk((index, 0, 0, 0))
+            return np.frombuffer(data, np.uint8) if mask else bytes(data)
+        return level.dataset[index]
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _decode(raw: Any, shape: tuple[int, int, int]) -> _Level:
+    if isinstance(raw, bytes):
+        try:
+            raw = np.frombuffer(zlib.decompress(raw), np.uint8)
+        except zlib.error as error:
+            return str(error)
+    if isinstance(raw, str):
+        return raw
+    if raw.size != np.prod(shape):
+        return f"holds {raw.size} bytes instead of {np.prod(shape)}"
+    pixels: NDArray[np.uint8] = raw.reshape(shape)
+    return pixels
+
+
+def _check_image(levels: list[LevelPlan], raw: list[Any], index: int) -> list[Finding]:
+    findings = []
+    stored = [_decode(data, level.shape) for data, level in zip(raw, levels, strict=True)]
+    for level, pixels in zip(levels, stored, strict=True):
+        if isinstance(pixels, str) and pixels:
+            first = index // level.chunk_length * level.chunk_length
+            findings.append(Finding("chunk.damaged", level.name, f"{level.name_images(first)}: {pixels}", first))
+    top = stored[0]
+    if isinstance(top, str):
+        return findings
+    expected = {mip.shape: mip for mip in compute_mips(np.ascontiguousarray(top.transpose(1, 2, 0)))}
+    wrong = [
+        level
+        for level, pixels in zip(levels[1:], stored[1:], strict=True)
+        if not isinstance(pixels, str) and not np.array_equal(pixels, expected.get(pixels.shape, pixels))
+    ]
+    if wrong:
+        names = ", ".join(level.name for level in wrong)
+        findings.append(Finding("level.differs", names, f"image {index} is not the mean of its {levels[0].name}"))
+    return findings
