@@ -75,6 +75,7 @@ def verify_dataset(path: Path, listener: VerifyListener, *, workers: int = 0) ->
             levels = plan_levels(file, path, findings)
             images = levels[0].count if levels else 0
             if levels:
+                findings.extend(_check_hdf5_reads(levels))
                 listener.begin_stage("images", total=images, done=0)
                 for found in _check_images(levels, workers or os.cpu_count() or 1):
                     findings.extend(found)
@@ -127,6 +128,16 @@ def _drop_repeats(findings: list[Finding], reported: set[tuple[str, int]]) -> li
             fresh.append(finding)
         reported.add(key)
     return fresh
+
+
+def _check_hdf5_reads(levels: list[LevelPlan]) -> Iterator[Finding]:
+    """Report levels whose chunks are sound but which HDF5 cannot read: then its description of them is damaged."""
+    for level in levels:
+        if level.direct and not isinstance(_decode(_read_raw(level, 0), level.shape), str):
+            try:
+                level.dataset[0]
+            except Exception as error:
+                yield Finding("level.unreadable", level.name, f"{type(error).__name__}: {error}")
 
 
 def _read_raw(level: LevelPlan, index: int) -> Any:
