@@ -9,6 +9,7 @@ import click
 from celebahq_cli.celebahq_build import build
 from celebahq_cli.celebahq_export import export
 from celebahq_cli.celebahq_import import import_
+from celebahq_cli.celebahq_label import label
 from celebahq_cli.celebahq_restore import restore
 from celebahq_cli.celebahq_verify import info, verify
 from celebahq_cli.failures import Program
@@ -104,5 +105,6 @@ def sample(folder: Path) -> None:
 main.add_command(export)
 main.add_command(import_)
 main.add_command(info)
+main.add_command(label)
 main.add_command(restore)
 main.add_command(verify)

@@ -1,0 +1,45 @@
+"""Give a built dataset the attributes of its photographs, matched by the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from celebahq_tools.errors import ConfigError, InputError, StoreError
+from celebahq_tools.source.importers.celeba_aligned import read_attributes
+from celebahq_tools.store.labels import labels_path, save_labels
+from celebahq_tools.store.manifest import manifest_path, read_manifest
+from celebahq_tools.store.reader import DatasetReader
+
+
+def label_dataset(path: Path, attributes: Path, *, overwrite: bool = False) -> tuple[Path, tuple[str, ...]]:
+    """Write labels of 0 and 1 beside a dataset, one row per image, one column per attribute.
+
+    Args:
+        path: The dataset; its manifest says which photograph each image came from.
+        attributes: ``list_attr_celeba.txt`` or its CSV form, or any file of that kind.
+        overwrite: Replace labels that are there.
+    Returns:
+        The labels' file and the names of its columns.
+    Raises:
+        StoreError: If the dataset or its manifest cannot be read or do not fit.
+        InputError: If the attributes cannot be read or lack a photograph.
+        ConfigError: If there are labels already.
+    """
+    out = labels_path(path)
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out}: exists already; pass --overwrite to replace it")
+    if not manifest_path(path).is_file():
+        raise StoreError(f"{manifest_path(path)}: no such manifest; without it nobody knows which image is whose")
+    with DatasetReader(path) as reader:
+        count = len(reader)
+    files = {int(r["dataset_index"]): r["file"] for r in read_manifest(manifest_path(path)) if r["status"] == "kept"}
+    if sorted(files) != list(range(count)):
+        raise StoreError(f"{manifest_path(path)}: its rows do not match the {count} images; see celebahq verify")
+    names, rows = read_attributes(attributes)
+    missing = [file for file in files.values() if file not in rows]
+    if missing:
+        raise InputError(f"{attributes}: no row for {len(missing)} photographs of {path}, {missing[0]} among them")
+    save_labels(out, np.stack([rows[files[index]] for index in range(count)]))
+    return out, names
