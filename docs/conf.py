@@ -37,6 +37,9 @@ myst_enable_extensions = ["fieldlist"]
 suppress_warnings = ["myst.header"]
 nitpicky = False
 
+# Blocks without a language are commands and what they print.
+highlight_language = "none"
+
 html_theme = "furo"
 html_title = f"celebahq-tools {release}"
 html_static_path = ["_static"]
