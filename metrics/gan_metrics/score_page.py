@@ -29,7 +29,7 @@ from gan_metrics.score_plots import draw_distances, draw_projection, draw_values
 
 _PREVIEW_COLUMNS = 8
 _PREVIEW_SIDE = 128
-_PATCH_SIDE = 112
+_SMALL = 48
 _CITATION = (
     "T. Karras, T. Aila, S. Laine, J. Lehtinen: Progressive Growing of GANs for Improved Quality, Stability, and "
     "Variation. ICLR 2018, https://arxiv.org/abs/1710.10196"
@@ -200,7 +200,12 @@ def _show_direction(level: str, number: int, sets: ProjectedSets) -> Markup:
 
 def _show_images(report: ScoreReport) -> Section | None:
     figures = [
-        make_figure(embed_picture(_lay_out(images), quality=88), alt=f"{len(images)} images of {name}", caption=name)
+        make_figure(
+            embed_picture(_lay_out(images), quality=88),
+            alt=f"{len(images)} images of {name}",
+            caption=name,
+            pixelated=images.shape[3] <= _SMALL,
+        )
         for name, images in report.previews.items()
         if len(images)
     ]
