@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,12 +27,17 @@ class BuildConfig:
         input: Folder with the photographs, in CelebA's layout.
         out: HDF5 file to make.
         landmarks: Landmark file to use instead of the folder's own.
+        select: File that names the photographs to take and their order, in either official form; none is ranked out.
+        only: ``A:B``, positions in the source to work on, the last not included; either may be left out.
+        limit: Work on no more than this many photographs, the first; 0 means all.
         keep: How many faces to keep, the best by score; all if there are fewer.
         size: Side of the faces in pixels, a power of two from 64 to 1024.
         dejpeg: JPEG artifact removal: a registered name, a weights file, or ``none``.
         sr: Super-resolution of faces smaller than ``size``: a registered name, a weights file, or ``none``.
         resample: Filter from 4 x ``size`` to ``size``: ``box`` as in the paper, ``lanczos`` as in its program.
         workers: Worker processes; 0 means one per core.
+        backend: Where workers are: ``loky`` on this machine, ``dask`` or ``ray`` on a cluster.
+        scheduler: Address of the cluster's scheduler.
         device: Where the nets run.
         work: Folder for finished faces and the journal; by default beside ``out`` and removed at the end.
         overwrite: Whether an existing ``out`` may be replaced.
@@ -42,12 +48,17 @@ class BuildConfig:
     input: Path
     out: Path
     landmarks: Path | None = None
+    select: Path | None = None
+    only: str = ""
+    limit: int = 0
     keep: int = 30_000
     size: int = 1024
     dejpeg: str = DEFAULT_DEJPEG
     sr: str = DEFAULT_SR
     resample: Literal["box", "lanczos"] = "box"
     workers: int = 0
+    backend: Literal["loky", "dask", "ray"] = "loky"
+    scheduler: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     work: Path | None = None
     overwrite: bool = False
@@ -59,6 +70,28 @@ class BuildConfig:
             raise ConfigError(f"--size {self.size}: must be a power of two from {MIN_SIZE} to {MAX_SIZE}")
         if self.workers < 0:
             raise ConfigError(f"--workers {self.workers}: must be 0 (one per core) or more")
+        if self.limit < 0:
+            raise ConfigError(f"--limit {self.limit}: must be 0 (all) or more")
+        if self.scheduler is not None and self.backend == "loky":
+            raise ConfigError("--scheduler: only for a cluster; add --backend dask")
+        if self.select is not None and self.only:
+            raise ConfigError(
+                "--select and --only: both choose photographs; use --select with --limit, or --only alone"
+            )
+        self.span  # noqa: B018  # a wrong one has to be noticed here
+
+    @property
+    def span(self) -> slice:
+        """Positions in the source that ``only`` asks for.
+
+        Raises:
+            ConfigError: If it is not ``A:B``.
+        """
+        found = re.fullmatch(r"(\d*):(\d*)", self.only or ":")
+        start, stop = (int(text) if text else None for text in found.groups()) if found else (None, None)
+        if not found or (start is not None and stop is not None and stop <= start):
+            raise ConfigError(f"--only {self.only}: expected A:B with A below B, such as 1000:3000")
+        return slice(start, stop)
 
     @property
     def worker_count(self) -> int:

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from celebahq_tools import __version__
-from celebahq_tools.build_config import PIPELINE_VERSION, BuildConfig
-from celebahq_tools.errors import CelebahqError, ConfigError, InputError
-from celebahq_tools.process import begin_worker, face_path, process_item
+from celebahq_tools.atomic import write_text_atomically
+from celebahq_tools.build_config import BuildConfig
+from celebahq_tools.errors import ConfigError, InputError, StoreError
+from celebahq_tools.plan import Plan, plan_build
+from celebahq_tools.process import FaceMaker, MadeFace, face_path
 from celebahq_tools.rank.spectrum import COMPONENT_NAMES
-from celebahq_tools.restore import Kind, load_restorer
-from celebahq_tools.selection import Choice, choose_faces
-from celebahq_tools.source.celeba import find_image_folder, find_landmark_file, list_celeba
-from celebahq_tools.store.encoding import load_encoded
+from celebahq_tools.selection import Choice
+from celebahq_tools.store.encoding import load_encoded, save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
 from celebahq_tools.store.writer import create_dataset
 from celebahq_tools.types import ItemRecord, SourceItem
-from celebahq_tools.weights import hash_file, list_weights
+from celebahq_tools.workers import LONE_TRIALS, Crew, JoblibCrew, LocalCrew, map_unordered
 
-# Faces waiting in the work folder may exceed the number to keep by this much before the worst are deleted.
-WAITING_FACTOR = 1.1
-# A face of 1024x1024 with all its levels, compressed: measured on real photographs.
-_BYTES_PER_PIXEL = 2.1
-# A worker can be killed when its face is saved but not yet reported, so that a round seems to have given nothing; a
-# machine without memory for the work kills again and again.
-_FRUITLESS_ROUNDS = 3
+__all__ = ["BuildListener", "BuildSummary", "NothingBuiltError", "plan_build", "run_build"]
+
+JOURNAL, LOCK, FACES, TOKEN = "journal.sqlite", "lock", "faces", "token"
 
 
 class BuildListener(Protocol):
@@ -59,6 +57,7 @@ class BuildSummary:
         kept: Faces in the dataset.
         threshold: Lowest score in the dataset.
         rejected: Count by ``stage.reason``.
+        work: The work folder, which is there only if it was kept.
     """
 
     out: Path
@@ -68,100 +67,71 @@ class BuildSummary:
     kept: int
     threshold: float
     rejected: dict[str, int]
+    work: Path
 
 
 class NothingBuiltError(InputError):
     """Every photograph was rejected; there is no dataset."""
 
 
-def plan_build(config: BuildConfig) -> tuple[list[SourceItem], dict[str, str]]:
-    """Check everything that can be checked before work begins.
-
-    Args:
-        config: The settings.
-    Returns:
-        The items of the source, and the settings that decide pixels and scores (for the journal and the file).
-    Raises:
-        InputError: If the source cannot be used.
-        ConfigError: If ``out`` exists and may not be replaced, or its folder is missing.
-        WeightsError: If weights of the chosen nets are missing.
-    """
-    if config.out.exists() and not config.overwrite:
-        raise ConfigError(f"{config.out}: exists already; pass --overwrite to replace it, or another --out")
-    if config.out.is_dir():
-        raise ConfigError(f"{config.out}: is a folder; --out names the file to make")
-    if not config.out.parent.is_dir():
-        raise ConfigError(f"{config.out.parent}: no such folder; make it first, --out goes into it")
-    landmark_file = config.landmarks or find_landmark_file(config.input)
-    items = list_celeba(config.input, landmark_file)
-    settings = {
-        "pipeline_version": PIPELINE_VERSION,
-        "source": str(find_image_folder(config.input).resolve()),
-        "landmarks_sha256": hash_file(landmark_file),
-        "size": str(config.size),
-        "resample": config.resample,
-        "dejpeg": _describe_restorer("dejpeg", config.dejpeg, config.device),
-        "sr": _describe_restorer("sr", config.sr, config.device),
-    }
-    return items, settings
-
-
-def _describe_restorer(kind: Kind, name: str, device: str) -> str:
-    """Return a restorer's name with the checksum and licence of its weights; loading it proves that it works."""
-    licence = load_restorer(kind, name, device=device).licence
-    if name in list_weights():
-        return f"{name} (sha256 {list_weights()[name].sha256[:16]}, {licence})"
-    if Path(name).is_file():
-        return f"{Path(name).name} (sha256 {hash_file(Path(name))[:16]}, {licence})"
-    return name
-
-
-def estimate_disk(config: BuildConfig, found: int) -> int:
-    """Return the bytes that the work folder and the dataset will need together, at most."""
-    faces = min(config.keep, found)
-    return int(faces * (1 + WAITING_FACTOR) * _BYTES_PER_PIXEL * config.size**2)
-
-
-def run_build(config: BuildConfig, listener: BuildListener) -> BuildSummary:
+def run_build(
+    config: BuildConfig, listener: BuildListener, *, look_back: Callable[[BuildSummary], None] | None = None
+) -> BuildSummary:
     """Build the dataset, going on where an earlier run of the same build stopped.
 
     Args:
         config: The settings.
         listener: Is told of every step.
+        look_back: Called when the dataset is finished and before the work folder is removed: what was left out can
+            still be seen then.
     Returns:
         What was made.
     Raises:
         NothingBuiltError: If no photograph gave a face; the manifest with the reasons is written all the same.
         OSError: If the disk is full or a folder cannot be written; run the same build again to go on.
-        CelebahqError: As :func:`plan_build`.
+        CelebahqError: As :func:`plan_build`; if another build is running in the work folder.
     """
-    items, settings = plan_build(config)
-    faces = config.work_folder / "faces"
-    faces.mkdir(parents=True, exist_ok=True)
-    with Journal(config.work_folder / "journal.sqlite") as journal:
-        journal.bind_settings(settings)
-        with _note_run(journal, config, found=len(items)):
-            _forget_unusable(journal, faces)
-            done = journal.done()
-            pending = [item for item in items if item.index not in done]
-            listener.begin_stage("faces", total=len(items), done=len(items) - len(pending))
-            _make_faces(pending, config, journal, faces, listener)
-            choice = _complete_choice(items, config, journal, faces, listener)
-            summary = _write_results(config, journal, faces, settings, choice, found=len(items), listener=listener)
-    if config.work is None:
-        shutil.rmtree(config.work_folder)
+    plan = plan_build(config)
+    work = config.work_folder
+    (work / FACES).mkdir(parents=True, exist_ok=True)
+    with _lock_folder(work), Journal(work / JOURNAL) as journal:
+        journal.bind_settings(plan.settings)
+        with _note_run(journal, plan):
+            build = _Build(plan, journal, listener)
+            build.tidy()
+            build.make_all()
+            summary = build.publish()
+    if look_back is not None:
+        look_back(summary)
+    # What failed for reasons of our own is tried again by the same command: then the rest must not be lost.
+    keep_work = config.work is not None or any(reason.startswith("internal.") for reason in summary.rejected)
+    if not keep_work:
+        shutil.rmtree(work)
     if not summary.kept:
         raise NothingBuiltError(f"none of {summary.found} photographs gave a face; reasons in {summary.manifest}")
     return summary
 
 
 @contextmanager
-def _note_run(journal: Journal, config: BuildConfig, *, found: int) -> Iterator[None]:
+def _lock_folder(work: Path) -> Iterator[None]:
+    """Keep other builds out of a work folder; the system lifts the lock when this process dies."""
+    lock = FileLock(work / LOCK, timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise ConfigError(f"{work}: another build is running in it; wait for it, or pass another --work") from None
+
+
+@contextmanager
+def _note_run(journal: Journal, plan: Plan) -> Iterator[None]:
     """Note start, end and circumstances of a build in its journal; a killed one stays without an end."""
+    config = plan.config
     details = {
-        "found": found,
+        "found": len(plan.items),
         "keep": config.keep,
         "out": str(config.out),
+        "backend": config.backend,
         "workers": config.worker_count,
         "host": platform.node(),
         "pid": os.getpid(),
@@ -178,137 +148,152 @@ def _note_run(journal: Journal, config: BuildConfig, *, found: int) -> Iterator[
     journal.end_run(number, "finished")
 
 
-def _make_faces(
-    pending: list[SourceItem], config: BuildConfig, journal: Journal, faces: Path, listener: BuildListener
-) -> None:
-    """Work on photographs and record what becomes of them, deleting the worst faces when too many wait."""
-    for record in _process_all(pending, config, faces):
-        journal.record(record)
-        _delete_worst(journal, faces, keep=config.keep)
-        listener.advance(record)
+class _Build:
+    """One run over a work folder that is locked."""
 
+    def __init__(self, plan: Plan, journal: Journal, listener: BuildListener) -> None:
+        self.plan = plan
+        self.config = plan.config
+        self.journal = journal
+        self.listener = listener
+        self.faces = plan.config.work_folder / FACES
 
-def _complete_choice(
-    items: list[SourceItem], config: BuildConfig, journal: Journal, faces: Path, listener: BuildListener
-) -> Choice:
-    """Return the final choice, making again what it asks for and does not wait any more.
+    def tidy(self) -> None:
+        """Bring the work folder and the journal in line: either may be behind after a kill or a power loss.
 
-    This happens when more faces are to be kept than an earlier run kept, when a rule takes a face back that was out
-    of reach before, or when a power loss took a face whose row survived. A face that can no longer be made becomes a
-    rejection and leaves the choice, so that this ends.
-    """
-    while True:
-        choice = choose_faces(journal, config.keep)
-        missing = set(choice.kept.tolist()) - journal.stored()
-        if not missing:
-            return choice
-        listener.begin_stage("faces again", total=len(missing), done=0)
-        _make_faces([item for item in items if item.index in missing], config, journal, faces, listener)
+        Internal errors deserve another try.
+        """
+        for path in self.faces.glob("*/.*.partial"):
+            path.unlink()
+        for path in self.config.out.parent.glob(f".{self.config.out.name}.*.partial"):
+            path.unlink()
+        waiting = {int(path.stem): path for path in self.faces.glob("*/*.npz")}
+        known = self.journal.stored()
+        for index in waiting.keys() - known:
+            waiting[index].unlink()
+        self.journal.mark_deleted(known - waiting.keys())
+        self.journal.forget(self.journal.rejected("internal"))
 
+    def make_all(self) -> None:
+        """Work on every photograph that the journal does not know yet."""
+        done = self.journal.done()
+        pending = [item for item in self.plan.items if item.index not in done]
+        total = len(self.plan.items)
+        self.listener.begin_stage("faces", total=total, done=total - len(pending))
+        self._make(pending)
 
-def _process_all(pending: list[SourceItem], config: BuildConfig, faces: Path) -> Iterator[ItemRecord]:
-    """Yield a record per item in order of completion, going on when the system kills a worker."""
-    for shard in sorted({face_path(faces, item.index).parent for item in pending}):
-        shard.mkdir(exist_ok=True)
-    workers = min(config.worker_count, max(1, len(pending)))
-    if workers == 1:
-        yield from (process_item(item, config, faces) for item in pending)
-        return
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    def _make(self, pending: Sequence[SourceItem]) -> None:
+        """Work on photographs and record what becomes of them, deleting the worst faces when too many wait."""
+        for shard in sorted({face_path(self.faces, item.index).parent for item in pending}):
+            shard.mkdir(exist_ok=True)
+        if not pending:
+            return
+        token = ""
+        local = self.config.backend == "loky"
+        if not local:
+            # A worker that finds this in the work folder shares it, and saves its faces there itself.
+            token = secrets.token_hex(16)
+            write_text_atomically(self.faces / TOKEN, token)
+        work = FaceMaker(self.config, self.faces, token)
+        for made in map_unordered(work, pending, self._hire(len(pending)), give_up=_give_up, halve=local):
+            if made.face is not None:
+                save_encoded(face_path(self.faces, made.index), made.face)
+            self.journal.record(made.record)
+            self._delete_worst()
+            self.listener.advance(made.record)
 
-    left = {item.index: item for item in pending}
-    fruitless = 0
-    while left:
-        before = len(left)
+    def _hire(self, tasks: int) -> Crew:
+        if self.config.backend == "loky":
+            return LocalCrew(min(self.config.worker_count, tasks))
+        return JoblibCrew(self.config.backend, self.config.scheduler)
+
+    def _delete_worst(self) -> None:
+        if self.journal.count_stored() <= self.plan.most_waiting:
+            return
+        worst = self.journal.stored() - set(self.plan.choose(self.journal).kept.tolist())
+        # First the rows: a face without a row is only untidy, a row without its face would be missed at the end.
+        self.journal.mark_deleted(worst)
+        for index in worst:
+            face_path(self.faces, index).unlink(missing_ok=True)
+
+    def publish(self) -> BuildSummary:
+        """Write dataset and manifest; a face that turns out damaged is made again."""
+        while True:
+            choice = self._complete_choice()
+            damaged = self._write(choice)
+            if damaged is None:
+                break
+            self.journal.mark_deleted([damaged])
+        part = {item.index for item in self.plan.items}
+        rejected = self.journal.count_reasons(part)
+        found, kept = len(part), len(choice.kept)
+        out, manifest = self.config.out, manifest_path(self.config.out)
+        work = self.config.work_folder
+        return BuildSummary(
+            out, manifest, found, found - sum(rejected.values()), kept, choice.threshold, rejected, work
+        )
+
+    def _complete_choice(self) -> Choice:
+        """Return the final choice, making again what it asks for and does not wait any more.
+
+        This happens when more faces are to be kept than an earlier run kept, when a rule takes a face back that was
+        out of reach before, or when a power loss took a face whose row survived. A face that can no longer be made
+        becomes a rejection and leaves the choice, so that this ends.
+        """
+        while True:
+            choice = self.plan.choose(self.journal)
+            missing = set(choice.kept.tolist()) - self.journal.stored()
+            if not missing:
+                return choice
+            self.listener.begin_stage("faces again", total=len(missing), done=0)
+            self._make([item for item in self.plan.items if item.index in missing])
+
+    def _write(self, choice: Choice) -> int | None:
+        """Write the files; returns the index of a damaged face instead, if there is one."""
+        kept = choice.kept.tolist()
+        attributes = {"celebahq_tools_version": __version__, "keep": self.config.keep, **self.plan.settings}
+        del attributes["source"]  # a path of one machine; the manifest's sha256 column identifies the photographs
+        if not kept:
+            self._write_manifest(choice)
+            return None
+        self.listener.begin_stage("dataset", total=len(kept), done=0)
+        size = self.config.size
         try:
-            for record in _process_in_parallel(list(left.values()), config, faces, workers):
-                del left[record.index]
-                yield record
-        except TerminatedWorkerError:
-            fruitless = fruitless + 1 if len(left) == before else 0
-            if fruitless == _FRUITLESS_ROUNDS:
-                raise CelebahqError(
-                    f"the system killed workers {fruitless} times before one finished a photograph, most likely for "
-                    "lack of memory; "
-                    f"run the same command again with fewer --workers than {workers}, finished work is kept"
-                ) from None
+            with create_dataset(self.config.out, height=size, width=size, attributes=attributes) as writer:
+                for index in kept:
+                    path = face_path(self.faces, index)
+                    try:
+                        face = load_encoded(path)
+                    except StoreError:
+                        raise _DamagedFaceError(index) from None
+                    writer.append_encoded(face)
+                    self.listener.advance(None)
+                if self.plan.order is not None:
+                    writer.add_table("orig_idx", choice.kept)
+                self._write_manifest(choice)
+        except _DamagedFaceError as error:
+            return error.index
+        return None
 
-
-def _process_in_parallel(
-    items: list[SourceItem], config: BuildConfig, faces: Path, workers: int
-) -> Iterator[ItemRecord]:
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
-
-    threads = max(1, config.worker_count // workers)
-    tasks = (delayed(_process_in_worker)(item, config, faces, threads) for item in items)
-    try:
-        with parallel_config(backend="loky", inner_max_num_threads=threads):
-            parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch=2 * workers)
-            yield from cast(Iterator[ItemRecord], parallel(tasks))
-    finally:
-        # Also after Ctrl-C: nobody waits for photographs that are under way.
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-def _process_in_worker(item: SourceItem, config: BuildConfig, faces: Path, threads: int) -> ItemRecord:
-    begin_worker(threads)
-    return process_item(item, config, faces)
-
-
-def _forget_unusable(journal: Journal, faces: Path) -> None:
-    """Bring the journal in line with the work folder: a power loss may have taken a face whose row survived.
-
-    Internal errors deserve another try.
-    """
-    journal.mark_deleted(index for index in journal.stored() if not face_path(faces, index).is_file())
-    journal.forget(journal.rejected("internal"))
-
-
-def _delete_worst(journal: Journal, faces: Path, *, keep: int) -> None:
-    if journal.count_stored() <= int(WAITING_FACTOR * keep):
-        return
-    worst = journal.stored() - set(choose_faces(journal, keep).kept.tolist())
-    # First the rows: a face without a row is only untidy, a row without its face would be missed at the end.
-    journal.mark_deleted(worst)
-    for index in worst:
-        face_path(faces, index).unlink(missing_ok=True)
-
-
-def _write_results(
-    config: BuildConfig,
-    journal: Journal,
-    faces: Path,
-    settings: dict[str, str],
-    choice: Choice,
-    *,
-    found: int,
-    listener: BuildListener,
-) -> BuildSummary:
-    kept = choice.kept.tolist()
-    positions = {index: position for position, index in enumerate(kept)}
-    manifest = manifest_path(config.out)
-    attributes = {"celebahq_tools_version": __version__, "keep": config.keep, **settings}
-    del attributes["source"]  # a path of one machine; the manifest's sha256 column identifies the photographs
-
-    def finish_manifest() -> None:
+    def _write_manifest(self, choice: Choice) -> None:
+        part = {item.index for item in self.plan.items}
         write_manifest(
-            manifest,
-            journal.records(),
-            dataset_index=positions,
+            manifest_path(self.config.out),
+            (record for record in self.journal.records() if record.index in part),
+            dataset_index={index: position for position, index in enumerate(choice.kept.tolist())},
             components=COMPONENT_NAMES,
             left_out=choice.reasons,
         )
 
-    if kept:
-        listener.begin_stage("dataset", total=len(kept), done=0)
-        with create_dataset(config.out, height=config.size, width=config.size, attributes=attributes) as writer:
-            for index in kept:
-                writer.append_encoded(load_encoded(face_path(faces, index)))
-                listener.advance(None)
-            finish_manifest()
-    else:
-        finish_manifest()
-    rejected = journal.count_reasons()
-    ranked = found - sum(rejected.values())
-    return BuildSummary(config.out, manifest, found, ranked, len(kept), choice.threshold, rejected)
+
+class _DamagedFaceError(StoreError):
+    def __init__(self, index: int) -> None:
+        super().__init__(f"face {index} is damaged")
+        self.index = index
+
+
+def _give_up(item: SourceItem) -> MadeFace:
+    detail = f"the system killed its worker {LONE_TRIALS} times while it worked on nothing else; is it too large?"
+    return MadeFace(
+        ItemRecord(item.index, item.file, landmarks=item.landmarks, stage="internal", reason="killed", detail=detail)
+    )

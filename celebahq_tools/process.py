@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import signal
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from celebahq_tools.align.face import AlignedFace, Observer, align_face, choose_superres_factor
 from celebahq_tools.build_config import BuildConfig
-from celebahq_tools.errors import CelebahqError, RejectionError
+from celebahq_tools.errors import CelebahqError, InputError, RejectionError
 from celebahq_tools.rank.spectrum import QualityScore, score_spectrum
 from celebahq_tools.restore import load_restorer
 from celebahq_tools.restore.base import Restorer
 from celebahq_tools.restore.resample import Lanczos
 from celebahq_tools.source.photo import check_landmarks, decode_photo, read_photo_file
 from celebahq_tools.stopwatch import Stopwatch
-from celebahq_tools.store.encoding import encode_face, save_encoded
+from celebahq_tools.store.encoding import EncodedFace, encode_face, save_encoded
 from celebahq_tools.types import ItemRecord, Pixels, SourceItem
+from celebahq_tools.workers import use_one_thread
 
 # Errors of the machine, not of a photograph: going on would reject every photograph that follows.
 _FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
@@ -120,13 +121,13 @@ def process_photo(
         return face, score_spectrum(face.pixels)
 
 
-def process_item(item: SourceItem, config: BuildConfig, faces: Path) -> ItemRecord:
+def process_item(item: SourceItem, config: BuildConfig, save: Callable[[EncodedFace], None]) -> ItemRecord:
     """Work on one item in a worker process and save its face.
 
     Args:
         item: The photograph.
         config: Settings of the build.
-        faces: Folder that receives ``<index>.npz``.
+        save: Is given the face when it is finished; called before the record is returned, and not for a rejection.
     Returns:
         The scored record, or the rejection. Unforeseen errors come back as ``internal.error``: they are listed, and
         tried again when the build is run again.
@@ -152,7 +153,7 @@ def process_item(item: SourceItem, config: BuildConfig, faces: Path) -> ItemReco
         with watch.stage("encode"):
             encoded = encode_face(face.pixels)
         with watch.stage("save"):
-            save_encoded(face_path(faces, item.index), encoded)
+            save(encoded)
     except RejectionError as rejection:
         return replace(record, stage=rejection.stage, reason=rejection.reason, detail=rejection.detail)
     except CelebahqError:
@@ -175,18 +176,66 @@ def process_item(item: SourceItem, config: BuildConfig, faces: Path) -> ItemReco
     )
 
 
+@dataclass(frozen=True)
+class MadeFace:
+    """What comes back from a worker.
+
+    Attributes:
+        record: What became of the photograph.
+        face: The face, if the worker does not share the work folder; else it has saved it.
+    """
+
+    record: ItemRecord
+    face: EncodedFace | None = None
+
+    @property
+    def index(self) -> int:
+        """Of the photograph."""
+        return self.record.index
+
+
+@dataclass(frozen=True)
+class FaceMaker:
+    """:func:`process_item` as a function of the item alone, for any worker of this machine or another.
+
+    Attributes:
+        config: Settings of the build.
+        faces: Folder where finished faces wait.
+        token: Empty on the coordinator's own machine. Else a worker that finds it in the file ``token`` of ``faces``
+            shares that folder and saves faces there; others send them back.
+    """
+
+    config: BuildConfig
+    faces: Path
+    token: str = ""
+
+    def __call__(self, item: SourceItem) -> MadeFace:
+        """Return what became of an item.
+
+        Raises:
+            InputError: If this machine does not see the photographs.
+        """
+        load_stages(self.config)
+        use_one_thread()
+        path = face_path(self.faces, item.index)
+        if self.token and not item.path.parent.is_dir():
+            raise InputError(
+                f"{item.path.parent}: the worker on {platform.node()} sees no such folder; "
+                "mount the photographs at the same place on every machine"
+            )
+        if not self.token or self._shares_folder():
+            return MadeFace(process_item(item, self.config, partial(save_encoded, path)))
+        finished: list[EncodedFace] = []
+        record = process_item(item, self.config, finished.append)
+        return MadeFace(record, finished[0] if finished else None)
+
+    def _shares_folder(self) -> bool:
+        try:
+            return (self.faces / "token").read_text() == self.token
+        except OSError:
+            return False
+
+
 def face_path(faces: Path, index: int) -> Path:
     """Return where a finished face waits; a thousand to a folder, so that no folder grows past what is quick."""
     return faces / f"{index // 1000:05d}" / f"{index:08d}.npz"
-
-
-def begin_worker(threads: int) -> None:
-    """Prepare a worker process: cv2 keeps to its share of the cores, and Ctrl-C is left to the coordinator.
-
-    Args:
-        threads: Threads that cv2 may use.
-    """
-    import cv2
-
-    cv2.setNumThreads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -17,7 +17,7 @@ class Choice:
     """Which faces go into the dataset.
 
     Attributes:
-        kept: Source indices, ascending: the dataset keeps the order of its inputs.
+        kept: Source indices in the order of the dataset: that of the source, or of the list that was asked for.
         threshold: The lowest score that was kept; infinity if nothing was.
         reasons: Source index to ``(stage.reason, detail)`` of scored faces that were left out for another reason than
             their score; the manifest prints it.
@@ -28,7 +28,7 @@ class Choice:
     reasons: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
 
-def choose_faces(journal: Journal, keep: int) -> Choice:
+def choose_faces(journal: Journal, keep: int, *, among: NDArray[np.int64] | None = None) -> Choice:
     """Return the faces to keep, as far as the journal knows.
 
     A pure function of the journal's rows: neither the order in which they came, nor which faces still wait in the work
@@ -38,7 +38,25 @@ def choose_faces(journal: Journal, keep: int) -> Choice:
     Args:
         journal: The journal of the build.
         keep: How many faces to keep, at least 1.
+        among: Source indices that take part, ascending; all when omitted. The journal may know more, from a build of
+            other photographs in the same work folder.
     """
     indices, scores = journal.scores()
+    if among is not None:
+        part = np.isin(indices, among, assume_unique=True)
+        indices, scores = indices[part], scores[part]
     best = select_best(scores, keep)
     return Choice(indices[best.indices], best.threshold)
+
+
+def choose_listed(journal: Journal, order: NDArray[np.int64]) -> Choice:
+    """Return the faces of a list in its own order, whatever their scores; those that were rejected are left out.
+
+    Args:
+        journal: The journal of the build.
+        order: Source indices, each once.
+    """
+    indices, scores = journal.scores()
+    made = np.isin(order, indices, assume_unique=True)
+    listed = np.isin(indices, order, assume_unique=True)
+    return Choice(order[made], float(scores[listed].min(initial=np.inf)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -210,13 +211,15 @@ class Journal:
         """Return the number of faces that wait in the work folder."""
         return len(self._stored)
 
-    def count_reasons(self) -> dict[str, int]:
-        """Return how many photographs were rejected for each ``stage.reason``, most frequent first."""
-        query = (
-            "SELECT stage || '.' || reason AS name, count(*) AS n FROM items "
-            "WHERE reason != '' GROUP BY name ORDER BY n DESC, name"
-        )
-        return dict(self._database.execute(query))
+    def count_reasons(self, among: Container[int] | None = None) -> dict[str, int]:
+        """Return how many photographs were rejected for each ``stage.reason``, most frequent first.
+
+        Args:
+            among: Indices to count; all when omitted.
+        """
+        query = "SELECT idx, stage || '.' || reason FROM items WHERE reason != ''"
+        found = (name for index, name in self._database.execute(query) if among is None or index in among)
+        return dict(sorted(Counter(found).items(), key=lambda pair: (-pair[1], pair[0])))
 
     def rejected(self, stage: str) -> dict[int, str]:
         """Return index to reason of the photographs that a stage rejected."""

@@ -24,6 +24,7 @@ class DatasetWriter:
     """Appends images to an open file; made by :func:`create_dataset`."""
 
     def __init__(self, file: Any, *, channels: int, height: int, width: int) -> None:
+        self._file = file
         self._shape = (height, width, channels)
         self._count = 0
         self._levels = {
@@ -97,6 +98,19 @@ class DatasetWriter:
             else:
                 dataset[self._count] = level
         self._count += 1
+
+    def add_table(self, name: str, values: NDArray[np.int64]) -> None:
+        """Add a list with one number per image beside the levels, under a name that no reader takes for a level.
+
+        Args:
+            name: Must not start with ``data``.
+            values: Shape (N,), N being the images added so far.
+        Raises:
+            ShapeError: If name or length would make the file unreadable for others.
+        """
+        if name.startswith("data") or values.shape != (self._count,):
+            raise ShapeError(f"{name}: a table needs another name than a level's and {self._count} values")
+        self._file.create_dataset(name, data=values)
 
     def __len__(self) -> int:
         return self._count

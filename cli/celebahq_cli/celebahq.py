@@ -11,6 +11,7 @@ from celebahq_cli.celebahq_export import export
 from celebahq_cli.celebahq_import import import_
 from celebahq_cli.celebahq_label import label
 from celebahq_cli.celebahq_restore import restore
+from celebahq_cli.celebahq_status import status
 from celebahq_cli.celebahq_verify import info, verify
 from celebahq_cli.failures import Program
 
@@ -24,6 +25,7 @@ def main() -> None:
 
 
 main.add_command(build)
+main.add_command(status)
 
 
 @main.command()

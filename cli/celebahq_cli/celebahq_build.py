@@ -15,12 +15,19 @@ PATH = click.Path(path_type=Path)
 @click.option("--in", "input", type=PATH, help="Folder in CelebA's layout: img_celeba/ and Anno/.  [required]")
 @click.option("--out", type=PATH, help="HDF5 file to make.  [required]")
 @click.option("--landmarks", type=PATH, help="Landmark file (text or CSV) to use instead of the folder's own.")
+@click.option(
+    "--select", type=PATH, help="Take exactly the photographs that FILE lists, in its order (image_list.txt)."
+)
+@click.option("--only", metavar="A:B", help="Work on the photographs from position A to B of the source only.")
+@click.option("--limit", type=int, help="Work on the first N photographs only.  [default: all]")
 @click.option("--keep", type=int, help="Keep the best N faces.  [default: 30000]")
 @click.option("--size", type=int, help="Side of the faces, a power of two from 64 to 1024.  [default: 1024]")
 @click.option("--dejpeg", metavar="NAME|PATH|none", help="JPEG artifact removal.  [default: jpeg-resnet]")
 @click.option("--sr", metavar="NAME|PATH|none", help="Super-resolution of small faces.  [default: realsr-df2k]")
 @click.option("--resample", type=click.Choice(["box", "lanczos"]), help="Final downsampling filter.  [default: box]")
 @click.option("--workers", type=int, help="Worker processes.  [default: one per core]")
+@click.option("--backend", type=click.Choice(["loky", "dask", "ray"]), help="Where workers run.  [default: loky]")
+@click.option("--scheduler", metavar="ADDRESS", help="The cluster's, such as tcp://10.0.0.1:8786, for --backend dask.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the nets run.  [default: auto]")
 @click.option("--work", type=PATH, help="Folder for unfinished work, kept at the end.  [default: OUT.work, removed]")
 @click.option("--config", type=PATH, help="TOML file with any of these settings; flags override it.")
@@ -37,15 +44,16 @@ def build(config: Path | None, dry_run: bool, **flags: object) -> None:
         from celebahq_cli.progress import BuildProgress
         from celebahq_tools.build_config import BuildConfig
         from celebahq_tools.config import format_config, resolve_config
-        from celebahq_tools.pipeline import estimate_disk, plan_build, run_build
+        from celebahq_tools.pipeline import plan_build, run_build
 
         settings = resolve_config(BuildConfig, file=config, flags=flags)
         click.echo(f"Settings:\n{format_config(settings)}")
-        items, decisive = plan_build(settings)
+        plan = plan_build(settings)
+        rule = f"keep the best {settings.keep}" if plan.order is None else f"in the order of {settings.select}"
         click.echo(
-            f"Plan: {len(items)} photographs or landmark rows, keep the best {settings.keep};\n"
-            f"  JPEG removal      {decisive['dejpeg']}\n  super-resolution  {decisive['sr']}\n"
-            f"  disk              up to {estimate_disk(settings, len(items)) / 2**20:,.0f} MiB "
+            f"Plan: {len(plan.items)} photographs or landmark rows, {rule};\n"
+            f"  JPEG removal      {plan.settings['dejpeg']}\n  super-resolution  {plan.settings['sr']}\n"
+            f"  disk              up to {plan.estimate_disk() / 2**20:,.0f} MiB "
             f"in {settings.work_folder} and {settings.out}"
         )
         if dry_run:
@@ -57,4 +65,8 @@ def build(config: Path | None, dry_run: bool, **flags: object) -> None:
     )
     for reason, count in summary.rejected.items():
         click.echo(f"  rejected {count:>6}  {reason}")
+    if settings.work is None and summary.work.is_dir():
+        click.echo(
+            f"{summary.work} was kept: run the same command with --overwrite to try the internal failures again."
+        )
     click.echo(f"Dataset:  {summary.out}\nManifest: {summary.manifest}")

@@ -1,8 +1,9 @@
 from itertools import permutations
 
+import numpy as np
 import pytest
 
-from celebahq_tools.selection import choose_faces
+from celebahq_tools.selection import choose_faces, choose_listed
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.types import ItemRecord
 
@@ -36,3 +37,16 @@ def test_neither_order_nor_deletions_change_the_choice(tmp_path):
 def test_all_are_kept_if_there_are_not_more(tmp_path, keep):
     with fill(tmp_path / "journal.sqlite", SCORES) as journal:
         assert choose_faces(journal, keep).kept.tolist() == sorted(SCORES)
+
+
+def test_photographs_of_another_part_of_the_source_take_no_part(tmp_path):
+    with fill(tmp_path / "journal.sqlite", SCORES) as journal:
+        assert choose_faces(journal, 2, among=np.array([0, 1, 5, 7])).kept.tolist() == [0, 5]
+
+
+def test_a_list_is_taken_in_its_own_order_whatever_the_scores(tmp_path):
+    with fill(tmp_path / "journal.sqlite", SCORES) as journal:
+        choice = choose_listed(journal, np.array([7, 1, 2, 0]))
+    # 1 was rejected.
+    assert choice.kept.tolist() == [7, 2, 0]
+    assert choice.threshold == 0.1

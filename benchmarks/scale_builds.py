@@ -1,0 +1,115 @@
+"""How a build's time, memory and disk grow with its input: `python -m benchmarks.scale_builds PHOTOS COUNT...`.
+
+Cuts COUNT crops out of the photographs in folder PHOTOS, at sizes like those of CelebA's in-the-wild photographs,
+with landmarks as of an upright face in the middle, and builds each set with the installed `celebahq build`, nets off.
+One row a count: processor time and wall time an image, the coordinator's largest memory, the most disk used by work
+folder and dataset together, and the dataset alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from celebahq_tools.source.landmark_file import COLUMNS
+
+CELEBAHQ = Path(sys.executable).with_name("celebahq")
+# Of CelebA's in-the-wild photographs: half are below 0.25 megapixels, few above one.
+MEDIAN_SIDE, SPREAD = 420, 0.35
+FACE = np.array([(0.40, 0.42), (0.60, 0.42), (0.50, 0.54), (0.42, 0.64), (0.58, 0.64)])
+
+
+def make_set(photos: list[Image.Image], folder: Path, count: int, seed: int = 0) -> None:
+    """Write crops and their landmark file in CelebA's layout."""
+    rng = np.random.default_rng(seed)
+    images = folder / "img_celeba"
+    images.mkdir(parents=True)
+    (folder / "Anno").mkdir()
+    lines = [str(count), " ".join(COLUMNS)]
+    for number in range(1, count + 1):
+        photo = photos[rng.integers(len(photos))]
+        width = int(np.clip(rng.lognormal(np.log(MEDIAN_SIDE), SPREAD), 120, min(photo.size) - 1))
+        height = min(int(width * rng.uniform(1.0, 1.5)), photo.height - 1)
+        left, top = rng.integers(photo.width - width), rng.integers(photo.height - height)
+        crop = photo.crop((left, top, left + width, top + height))
+        crop.save(images / f"{number:06d}.jpg", quality=int(rng.integers(60, 96)))
+        points = (FACE * width + (0, (height - width) / 2) + rng.normal(0, 0.01 * width, (5, 2))).round().astype(int)
+        lines.append(f"{number:06d}.jpg " + " ".join(map(str, points.ravel())))
+    (folder / "Anno" / "list_landmarks_celeba.txt").write_text("\n".join(lines) + "\n")
+
+
+def measure_folder(folder: Path) -> int:
+    """Return the bytes of all files in a folder; files that vanish meanwhile count nothing."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(path, name)).st_size  # noqa: PTH116, PTH118  # quick, for many files
+            except OSError:
+                continue
+    return total
+
+
+def measure_build(photos: Path, out: Path, options: list[str]) -> tuple[float, float, float, int]:
+    """Return wall seconds, processor seconds, the coordinator's largest memory in MiB, and the most bytes on disk."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    command = [CELEBAHQ, "build", "--in", photos, "--out", out, *options]
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    memory, disk = 0.0, 0
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            memory = max(memory, int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+        except (OSError, IndexError):
+            pass
+        disk = max(disk, measure_folder(out.parent))
+        time.sleep(1)
+    if process.returncode:
+        raise SystemExit(f"the build failed: {' '.join(map(str, command))}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - started, processor, memory, disk
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("counts", type=int, nargs="+")
+    parser.add_argument("--keep", type=float, default=0.15, help="Share that is kept; CelebA-HQ keeps 0.148.")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--workers", type=int, default=1)
+    arguments = parser.parse_args()
+    paths = sorted(path for path in arguments.photos.rglob("*.jpg"))
+    opened = [image for image in map(Image.open, paths) if min(image.size) > 1000 and image.mode == "RGB"]
+    print("| inputs | kept | CPU ms an image | wall ms an image | coordinator MiB | disk, most / dataset |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for count in arguments.counts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            make_set(opened, folder / "set", count)
+            (folder / "made").mkdir()
+            out = folder / "made" / "x.h5"
+            keep = max(1, round(arguments.keep * count))
+            options = ["--size", str(arguments.size), "--dejpeg", "none", "--sr", "lanczos", "--keep", str(keep)]
+            options += ["--workers", str(arguments.workers)]
+            wall, processor, memory, disk = measure_build(folder / "set", out, options)
+            print(
+                f"| {count} | {keep} | {processor / count * 1e3:.1f} | {wall / count * 1e3:.1f} | {memory:.0f} | "
+                f"{disk / 1e6:.1f} MB / {out.stat().st_size / 1e6:.1f} MB |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

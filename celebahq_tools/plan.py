@@ -1,0 +1,129 @@
+"""What a build is going to do: checked and worked out before the first photograph is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celebahq_tools.build_config import PIPELINE_VERSION, BuildConfig
+from celebahq_tools.errors import ConfigError, InputError
+from celebahq_tools.restore import Kind, load_restorer
+from celebahq_tools.selection import Choice, choose_faces, choose_listed
+from celebahq_tools.source.celeba import find_image_folder, find_landmark_file, list_celeba
+from celebahq_tools.source.selection_file import SelectionRow, read_selection_file
+from celebahq_tools.store.journal import Journal
+from celebahq_tools.store.streams import STREAM_FORMAT
+from celebahq_tools.types import SourceItem
+from celebahq_tools.weights import hash_file, list_weights
+
+# Faces waiting in the work folder may exceed the number to keep by this much before the worst are deleted.
+WAITING_FACTOR = 1.1
+# A face of 1024x1024 with all its levels, compressed: measured on real photographs.
+_BYTES_PER_PIXEL = 2.4
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a build is going to do.
+
+    Attributes:
+        config: The settings.
+        items: The photographs to work on, in the order of the source.
+        settings: What decides pixels and scores; bound to the work folder.
+        order: Source indices in the order of ``--select``; None when the best are chosen.
+    """
+
+    config: BuildConfig
+    items: Sequence[SourceItem]
+    settings: dict[str, str]
+    order: NDArray[np.int64] | None = None
+
+    def choose(self, journal: Journal) -> Choice:
+        """Return which faces go into the dataset, as far as the journal knows."""
+        if self.order is not None:
+            return choose_listed(journal, self.order)
+        among = np.fromiter((item.index for item in self.items), np.int64, len(self.items))
+        return choose_faces(journal, self.config.keep, among=among)
+
+    @property
+    def most_waiting(self) -> int:
+        """Faces that may wait in the work folder before the worst are deleted."""
+        return int(WAITING_FACTOR * (self.config.keep if self.order is None else len(self.order)))
+
+    def estimate_disk(self) -> int:
+        """Return the bytes that the work folder and the dataset will need together, at most."""
+        faces = min(self.config.keep, len(self.items)) if self.order is None else len(self.order)
+        return int(faces * (1 + WAITING_FACTOR) * _BYTES_PER_PIXEL * self.config.size**2)
+
+
+def plan_build(config: BuildConfig) -> Plan:
+    """Check everything that can be checked before work begins.
+
+    Args:
+        config: The settings.
+    Raises:
+        InputError: If the source cannot be used, or lacks a photograph that ``select`` names.
+        ConfigError: If ``out`` exists and may not be replaced, or its folder is missing.
+        WeightsError: If weights of the chosen nets are missing.
+    """
+    if config.out.exists() and not config.overwrite:
+        raise ConfigError(f"{config.out}: exists already; pass --overwrite to replace it, or another --out")
+    if config.out.is_dir():
+        raise ConfigError(f"{config.out}: is a folder; --out names the file to make")
+    if not config.out.parent.is_dir():
+        raise ConfigError(f"{config.out.parent}: no such folder; make it first, --out goes into it")
+    landmark_file = config.landmarks or find_landmark_file(config.input)
+    items = list_celeba(config.input, landmark_file)
+    settings = {
+        "pipeline_version": PIPELINE_VERSION,
+        "source": str(find_image_folder(config.input).resolve()),
+        "landmarks_sha256": hash_file(landmark_file),
+        "size": str(config.size),
+        "resample": config.resample,
+        "dejpeg": _describe_restorer("dejpeg", config.dejpeg, config.device),
+        "sr": _describe_restorer("sr", config.sr, config.device),
+        "streams": STREAM_FORMAT,
+    }
+    if config.select is None:
+        items = items[config.span][: config.limit or None]
+        if not items:
+            raise InputError(f"--only {config.only}: beyond the end of the source")
+        return Plan(config, items, settings)
+    rows = read_selection_file(config.select)[: config.limit or None]
+    picked, order = _pick_items(items, rows, config.select)
+    return Plan(config, picked, settings, order)
+
+
+def _describe_restorer(kind: Kind, name: str, device: str) -> str:
+    """Return a restorer's name with the checksum and licence of its weights; loading it proves that it works."""
+    licence = load_restorer(kind, name, device=device).licence
+    if name in list_weights():
+        return f"{name} (sha256 {list_weights()[name].sha256[:16]}, {licence})"
+    if Path(name).is_file():
+        return f"{Path(name).name} (sha256 {hash_file(Path(name))[:16]}, {licence})"
+    return name
+
+
+def _pick_items(
+    items: list[SourceItem], rows: list[SelectionRow], select: Path
+) -> tuple[list[SourceItem], NDArray[np.int64]]:
+    """Return the items that a selection names, in source order, and their indices in the selection's order."""
+    by_file = {item.file: item for item in items}
+    missing = [
+        row.file
+        for row in rows
+        if row.file not in by_file or getattr(by_file[row.file].problem, "reason", "") == "missing_file"
+    ]
+    if missing:
+        more = f" and {len(missing) - _NAMES_SHOWN} more" if len(missing) > _NAMES_SHOWN else ""
+        raise InputError(
+            f"{select}: {len(missing)} of its {len(rows)} photographs are not there: "
+            f"{', '.join(missing[:_NAMES_SHOWN])}{more}; complete the folder, or take their rows out"
+        )
+    order = np.array([by_file[row.file].index for row in rows], np.int64)
+    return [items[index] for index in np.sort(order)], order
