@@ -20,7 +20,7 @@ LONE_TRIALS = 2
 _AHEAD = 2
 
 
-class Indexed(Protocol):
+class _Indexed(Protocol):
     """Anything with a number that stays the same from task to result."""
 
     @property
@@ -29,8 +29,8 @@ class Indexed(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Indexed)
-R = TypeVar("R", bound=Indexed)
+T = TypeVar("T", bound=_Indexed)
+R = TypeVar("R", bound=_Indexed)
 
 
 class WorkerKilledError(CelebahqError):
