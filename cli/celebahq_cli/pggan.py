@@ -10,6 +10,7 @@ import click
 
 from celebahq_cli.failures import INTERRUPTED, Program
 from celebahq_cli.pggan_generate import generate
+from celebahq_cli.pggan_import import import_networks
 from celebahq_cli.pggan_report import report
 from celebahq_cli.pggan_video import video
 
@@ -25,6 +26,7 @@ def main() -> None:
 
 
 main.add_command(generate)
+main.add_command(import_networks)
 main.add_command(report)
 main.add_command(video)
 
