@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,26 @@ def from_checkpoint(checkpoint: Checkpoint, path: Path) -> TrainedGenerator:
     # The images of the last step: at the very start of a phase the new layers have not been trained.
     point = schedule_at(config.schedule(checkpoint.network.levels), max(shown - 1, 0))
     return TrainedGenerator(network.eval().requires_grad_(False), point.level, point.alpha, shown, path, config)
+
+
+def choose_level(trained: TrainedGenerator, resolution: int) -> TrainedGenerator:
+    """Return the generator at another of its resolutions, without a fade.
+
+    Its own resolution is the one that was trained last. RGB layers of smaller ones stopped learning when they were
+    superseded, while the layers they read went on.
+
+    Args:
+        trained: A generator.
+        resolution: Shorter side in pixels.
+    Raises:
+        ConfigError: If it has no such resolution, or has not been trained up to it.
+    """
+    config = trained.network.config
+    sides = {min(config.resolution(level)): level for level in range(trained.level + 1)}
+    if resolution not in sides:
+        raise ConfigError(f"resolution {resolution}: this generator has {', '.join(map(str, sides))}")
+    level = sides[resolution]
+    return replace(trained, level=level, alpha=trained.alpha if level == trained.level else 1.0)
 
 
 def write_generator(path: Path, trained: TrainedGenerator) -> None:

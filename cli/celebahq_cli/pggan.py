@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from celebahq_cli.failures import INTERRUPTED, Program
+from celebahq_cli.pggan_export import export
 from celebahq_cli.pggan_generate import generate
 from celebahq_cli.pggan_import import import_networks
 from celebahq_cli.pggan_report import report
@@ -25,6 +26,7 @@ def main() -> None:
     """Train the progressive GAN, and use what was trained."""
 
 
+main.add_command(export)
 main.add_command(generate)
 main.add_command(import_networks)
 main.add_command(report)
