@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from celebahq_cli.failures import INTERRUPTED, Program
+from celebahq_cli.pggan_evaluate import evaluate
 from celebahq_cli.pggan_export import export
 from celebahq_cli.pggan_generate import generate
 from celebahq_cli.pggan_import import import_networks
+from celebahq_cli.pggan_neighbors import neighbors
 from celebahq_cli.pggan_report import report
 from celebahq_cli.pggan_video import video
 
@@ -26,9 +28,11 @@ def main() -> None:
     """Train the progressive GAN, and use what was trained."""
 
 
+main.add_command(evaluate)
 main.add_command(export)
 main.add_command(generate)
 main.add_command(import_networks)
+main.add_command(neighbors)
 main.add_command(report)
 main.add_command(video)
 

@@ -1,5 +1,6 @@
 """`pggan` after training: a tiny run, and what is made of it with the commands as a user types them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from celebahq_tools.store.reader import DatasetReader
 from celebahq_tools.store.writer import create_dataset
+from pggan_core.report import read_log
 
 COMMAND = str(Path(sys.executable).with_name("pggan"))
 # 4x4 for 0.1 thousand images, 8x8 and 16x16 fade in for as many each.
@@ -48,7 +50,8 @@ def folder(tmp_path_factory):
             coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
             writer.append(np.asarray(Image.fromarray(coarse).resize((16, 16), Image.Resampling.BICUBIC)))
     (path / "run.toml").write_text(SETTINGS)
-    call("train", "--data", path / "d.h5", "--config", path / "run.toml", "--run-dir", path / "run")
+    scored = ["--metrics", "swd", "--every", 0.2, "--metric-images", 32]
+    call("train", "--data", path / "d.h5", "--config", path / "run.toml", "--run-dir", path / "run", *scored)
     return path
 
 
@@ -91,6 +94,13 @@ def test_generate_without_variation_draws_one_image(folder, tmp_path):
         (["generate", "run", "--out", "run"], "run: exists already and holds something"),
         (["generate", "run", "--out", "a/g.png"], "the folder a does not exist"),
         (["generate", "run", "--out", "g.png", "--device", "abacus"], "device 'abacus' cannot be used"),
+        (["neighbors", "run", "--out", "n.png", "--crop", "big"], "crop 'big': give face, none, or"),
+        (["neighbors", "run", "--out", "n.png", "--data", "none.h5"], "none.h5: no such file"),
+        (["export", "run", "--out", "g.pkl"], "g.pkl: end it in .safetensors or .onnx"),
+        (["export", "run", "--out", "g.onnx", "--resolution", "64"], "this generator has 4, 8, 16"),
+        (["evaluate", "run", "--metrics", "swdd"], "unknown metric 'swdd'; did you mean 'swd'?"),
+        (["evaluate", "d"], "d: holds no checkpoints"),
+        (["import", "d.h5", "--out", "x"], "d.h5: "),
         (["video", "run", "--out", "v.avi"], "v.avi: end it in .mp4"),
         (["video", "run", "--out", "v.mp4", "--seconds", "1"], "take at least 3 s"),
     ],
@@ -111,3 +121,80 @@ def test_video_films_the_run(folder, tmp_path):
 
 def test_a_grid_that_is_none_is_refused(folder, tmp_path):
     assert "is not COLUMNSxROWS" in call("video", folder / "run", "--out", tmp_path / "v.mp4", "--grid", "4", code=2)
+
+
+def test_evaluate_gives_the_scores_that_training_logged_and_scores_nothing_twice(folder, tmp_path):
+    out = tmp_path / "scores.json"
+    arguments = ["evaluate", folder / "run", "--num-images", 32, "--out", out]
+    output = call(*arguments)
+    logged = {
+        line["images"]: line["SWDx1e3_avg"]
+        for line in read_log(folder / "run" / "log.jsonl")
+        if line["event"] == "score" and line["images"]
+    }
+    found = json.loads(out.read_text())["checkpoints"]
+    # Single sums in other threads may round differently.
+    assert {entry["images_shown"]: pytest.approx(entry["scores"]["SWDx1e3_avg"]) for entry in found.values()} == logged
+    assert len(found) == 2
+    assert output.splitlines()[0].split() == ["kimg", "SWDx1e3_16", "SWDx1e3_avg"]
+    assert out.with_suffix(".png").stat().st_size > 5000
+    # What is known is not computed again: a changed value stays, a missing one comes back.
+    first, second = found
+    content = json.loads(out.read_text())
+    content["checkpoints"][first]["scores"]["SWDx1e3_avg"] = 123.0
+    del content["checkpoints"][second]
+    out.write_text(json.dumps(content))
+    assert "123" in call(*arguments, "--no-plot")
+    assert json.loads(out.read_text())["checkpoints"][second] == found[second]
+
+
+def test_evaluate_takes_one_checkpoint_and_keeps_scores_of_other_settings_apart(folder, tmp_path):
+    out = tmp_path / "scores.json"
+    newest = sorted((folder / "run" / "checkpoints").iterdir())[-1]
+    call("evaluate", newest, "--num-images", 16, "--out", out, "--no-plot")
+    assert list(json.loads(out.read_text())["checkpoints"]) == [newest.name]
+    output = call("evaluate", folder / "run", "--num-images", 17, "--out", out, code=1)
+    assert "num_images 16 (now 17); name another --out" in output
+
+
+def test_neighbors_of_training_images_are_themselves(folder, tmp_path):
+    out = tmp_path / "n.png"
+    arguments = ["--queries", folder / "d.h5", "--num", 6, "--features", "pixels", "--json", tmp_path / "n.json"]
+    output = call("neighbors", folder / "run", *arguments, "--out", out)
+    facts = json.loads((tmp_path / "n.json").read_text())
+    assert [row[0] for row in facts["neighbors"]] == [
+        {"index": index, "distance": 0.0, "mirrored": False} for index in range(6)
+    ]
+    assert facts["features"] == "pixels averaged to 32x32"
+    assert "mirror images too; 40 images of d.h5" in output  # As the run was trained.
+    assert Image.open(out).size[1] > 6 * 160
+
+
+@pytest.mark.weights
+def test_neighbors_by_inception_features_are_themselves_too(folder, tmp_path):
+    with create_dataset(tmp_path / "few.h5", height=16, width=16) as writer, DatasetReader(folder / "d.h5") as reader:
+        for image in reader.read(slice(0, 5)):
+            writer.append(image.transpose(1, 2, 0))
+    arguments = ["--data", tmp_path / "few.h5", "--queries", tmp_path / "few.h5", "--no-mirror", "--crop", "none"]
+    call("neighbors", folder / "run", *arguments, "--json", tmp_path / "n.json", "--out", tmp_path / "n.png")
+    facts = json.loads((tmp_path / "n.json").read_text())
+    assert facts["features"] == "InceptionV3 pool3 features"
+    for index, row in enumerate(facts["neighbors"]):
+        assert row[0]["index"] == index
+        # The net sees the queries and the dataset in the same batches here; other images are units away.
+        assert row[0]["distance"] < 1e-3 < row[1]["distance"]
+
+
+def test_neighbors_of_generated_images_are_found_and_drawn(folder, tmp_path):
+    arguments = ["--num", 3, "--neighbors", 2, "--features", "pixels", "--crop", "0.1,0.1,0.9,0.9"]
+    output = call("neighbors", folder / "run", *arguments, "--out", tmp_path / "n.png")
+    assert [line.split(":")[0] for line in output.splitlines()[:3]] == ["query 0", "query 1", "query 2"]
+
+
+def test_export_then_generate_draws_the_runs_images(folder, tmp_path):
+    assert "generator of 16x16" in call("export", folder / "run", "--out", tmp_path / "g.safetensors")
+    for network, name in ((folder / "run", "a.zip"), (tmp_path / "g.safetensors", "b.zip")):
+        call("generate", network, "--num", 5, "--out", tmp_path / name)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    call("export", folder / "run", "--out", tmp_path / "small.safetensors", "--resolution", 8)
+    assert "of 8x8" in call("generate", tmp_path / "small.safetensors", "--out", tmp_path / "g.png")
