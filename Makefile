@@ -44,12 +44,14 @@ demo: $(STAMP)
 	$(BIN)/swd score demo/faces.h5 demo/plain.h5 --num-images 12 --plot demo/score.png
 	@echo "==> 5/5 a minute of training on the twelve faces, to see it run: demo/run"
 	$(BIN)/pggan train --data demo/faces.h5 --preset tiny --resolution 16 --batch 8 --kimg 8 --mirror --run-dir demo/run
+	$(BIN)/pggan generate demo/run --num 24 --out demo/generated.png
 	@echo "==> done; look at:"
 	@echo "    demo/stages.png          every step of one face, with its score"
 	@echo "    demo/contact_sheet.png   the dataset, best score first"
 	@echo "    demo/faces.h5            the dataset; demo/faces.manifest.csv says what became of every photograph"
 	@echo "    demo/score.png           what the nets change, level by level"
 	@echo "    demo/run/                samples, curves and checkpoints of the training"
+	@echo "    demo/generated.png       what it draws after a minute: beginnings, no faces yet"
 
 bench: $(STAMP)
 	@echo "==> benchmarks against the plain way or a peer; minutes each. Figures are kept in benchmarks/RESULTS.md"

@@ -41,9 +41,10 @@ def write_network(folder: Path, preset: str, levels: int) -> Path:
     return path
 
 
-def run_once(network: Path, count: int, batch_size: int, out: Path) -> tuple[float, float]:
+def run_once(network: Path, count: int, batch_size: int | None, out: Path) -> tuple[float, float]:
     """Return processor seconds and megabytes at most."""
-    arguments = [COMMAND, "generate", str(network), "--num", str(count), "--batch-size", str(batch_size)]
+    arguments = [COMMAND, "generate", str(network), "--num", str(count)]
+    arguments += [] if batch_size is None else ["--batch-size", str(batch_size)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([*arguments, "--out", str(out)], stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
@@ -58,7 +59,7 @@ def main() -> None:
         folder = Path(name)
         for network, cases in (
             (write_network(folder, "tiny", 3), ((100, 64), (1000, 64), (1000, 1), (4000, 64))),
-            (write_network(folder, "celebahq-1024", 8), ((3, 64), (9, 64))),
+            (write_network(folder, "celebahq-1024", 8), ((4, None), (24, None))),
         ):
             repeats = REPEATS if network.stem == "tiny" else 1
             idle = statistics.median(run_once(network, 1, 1, folder / "out.zip")[0] for _ in range(repeats))
@@ -66,7 +67,7 @@ def main() -> None:
                 runs = [run_once(network, count, batch_size, folder / "out.zip") for _ in range(repeats)]
                 seconds, memory = (statistics.median(column) for column in zip(*runs, strict=True))
                 print(
-                    f"{network.stem:<16} {count:>5} images, batch size {batch_size:>2}: "
+                    f"{network.stem:<16} {count:>5} images, batch size {batch_size or 'default'}: "
                     f"{(count - 1) / (seconds - idle):8.2f} img per CPU-s, {memory:6.0f} MB (median of {repeats})",
                     flush=True,
                 )

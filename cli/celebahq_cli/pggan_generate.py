@@ -30,7 +30,9 @@ import click
 @click.option("--class", "wanted_class", type=int, help="Class of all images.  [default: all classes in turn]")
 @click.option("--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Images in a row of a grid.")
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Held at once; changes no image."
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Images held at once; changes none of them.  [default: 64, or 4 megapixels if that is fewer]",
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 def generate(
@@ -41,7 +43,7 @@ def generate(
     truncation: float,
     wanted_class: int | None,
     columns: int,
-    batch_size: int,
+    batch_size: int | None,
     device: str,
 ) -> None:
     """Draw images from NETWORK: a run folder, a checkpoint, or a file of `pggan export`.
@@ -64,6 +66,7 @@ def generate(
     labels = trained.network.config.labels
     classes = choose_classes(labels, range(num), wanted_class)
     drawer = Drawer(trained, device=choose_device(device), psi=truncation)
+    held = batch_size or min(64, 4 * drawer.block)
     facts = {
         "generator": trained.path.name,
         "images_shown": trained.images_shown,
@@ -87,7 +90,7 @@ def generate(
             for out in outs
         ]
         bar = stack.enter_context(tqdm(total=num, unit="img", dynamic_ncols=True, disable=None))
-        for images in draw_images(drawer, num, seed=seed, wanted_class=wanted_class, batch_size=batch_size):
+        for images in draw_images(drawer, num, seed=seed, wanted_class=wanted_class, batch_size=held):
             for sink in sinks:
                 sink.append(images, None if classes is None else classes[done : done + len(images)])
             done += len(images)
