@@ -20,13 +20,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-SIDES = ("direct", "ours", "ours-floor", "saved")
+SIDES = ("direct", "ours", "ours-floor", "saved", "saved-projections")
 
 
 def make_images(count: int, side: int, seed: int) -> Iterator[NDArray[np.uint8]]:
@@ -74,17 +76,19 @@ def measure_swd(side: str, folder: Path, workers: int, memory: int) -> dict[str,
         from gan_metrics.swd import SlicedWasserstein
 
         settings = MetricSettings(workers=workers, max_memory=memory, floor=side == "ours-floor")
-        saved = folder / "reals.h5"
         if side == "save":
-            maker = SlicedWasserstein(settings)
-            for batch in read_batches(folder / "reals.npy"):
-                maker.update_reals(batch)
-            save_stats(saved, StatsHeader("reals", 0, (0, 0), settings.seed), [maker])
+            for name in SIDES[3:]:
+                maker = SlicedWasserstein(replace(settings, save_projections=name == "saved-projections"))
+                for batch in read_batches(folder / "reals.npy"):
+                    maker.update_reals(batch)
+                save_stats(folder / f"{name}.h5", StatsHeader("reals", 0, (0, 0), settings.seed), [maker])
+                maker.close()
             return {}
         start = time.process_time(), time.perf_counter()
         metric = SlicedWasserstein(settings)
-        if side == "saved":
-            load_stats(saved, [metric])
+        stack = ExitStack()
+        if side in SIDES[3:]:
+            load_stats(folder / f"{side}.h5", [metric], stack)
         else:
             for batch in read_batches(folder / "reals.npy"):
                 metric.update_reals(batch)
@@ -92,6 +96,7 @@ def measure_swd(side: str, folder: Path, workers: int, memory: int) -> dict[str,
             metric.update_fakes(batch)
         average = metric.compute().values["SWDx1e3_avg"]
         metric.close()
+        stack.close()
     return {
         "cpu": time.process_time() - start[0],
         "wall": time.perf_counter() - start[1],
@@ -144,7 +149,7 @@ def bench_swd(count: int, side: int, rounds: int, workers: int, memory: int) -> 
     for key, runs in found.items():
         cpu, wall, peak = (float(np.median([run[what] for run in runs])) for what in ("cpu", "wall", "peak_mb"))
         print(
-            f"  {key:10} cpu {cpu:7.1f} s  wall {wall:7.1f} s  peak {peak:6.0f} MB   "
+            f"  {key:17} cpu {cpu:7.1f} s  wall {wall:7.1f} s  peak {peak:6.0f} MB   "
             f"faster x{direct['cpu'] / cpu:5.2f} (cpu) x{direct['wall'] / wall:5.2f} (wall)  "
             f"memory {peak / direct['peak_mb']:.3f}   average {runs[0]['average']:.3f}"
         )

@@ -90,13 +90,18 @@ def score(
 @click.argument("real", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Statistics file to write.")
 @metrics_option(METRIC_NAMES)
+@click.option(
+    "--projections",
+    is_flag=True,
+    help="Save SWD's sorted projections too: faster scores from as many images, 0.3 MB more per image and level.",
+)
 @add_reading_options
-def stats(real: Path, out: Path, names: tuple[str, ...], **options: Any) -> None:
+def stats(real: Path, out: Path, names: tuple[str, ...], projections: bool, **options: Any) -> None:
     """Save what can be reused of the REAL images, for `swd score FILE FAKE`."""
     from celebahq_cli.swd_score import save_reals
 
     check_targets(out)
-    settings, reading = _split_options(options)
+    settings, reading = _split_options(options, save_projections=projections)
     saved = save_reals(real, out, names, settings, reading)
     click.echo(f"{out}: saved statistics of {real} for {', '.join(saved)} ({out.stat().st_size / 1e6:.1f} MB)")
 
@@ -155,7 +160,9 @@ def modes(fake: Path | None, json_file: Path | None, **options: Any) -> None:
         write_text_atomically(json_file, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
-def _split_options(options: dict[str, Any], *, fid_infinity: bool = False) -> tuple[MetricSettings, Reading]:
+def _split_options(
+    options: dict[str, Any], *, fid_infinity: bool = False, save_projections: bool = False
+) -> tuple[MetricSettings, Reading]:
     from gan_metrics import MetricSettings
 
     from celebahq_cli.swd_score import Reading
@@ -170,6 +177,7 @@ def _split_options(options: dict[str, Any], *, fid_infinity: bool = False) -> tu
         inception_weights=Path(weights) if weights else None,
         fid_infinity=fid_infinity,
         floor=options["floor"],
+        save_projections=save_projections,
     )
     reading = Reading(
         size=options["size"],

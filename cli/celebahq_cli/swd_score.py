@@ -92,7 +92,7 @@ def score(
         if saved:
             sizes = {str(reals): saved.size, str(fakes): fake_size}
             _agree_on_size(sizes, reading, [fake_reader], fixed=saved.size)
-            load_stats(reals, metrics)
+            load_stats(reals, metrics, stack)
             said = f"statistics of {saved.num_images} images of {saved.source}, saved in {reals}"
         else:
             real_reader = open_reader(reals, reading, stack)

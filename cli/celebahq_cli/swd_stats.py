@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,24 +90,28 @@ def read_header(path: Path) -> StatsHeader:
     )
 
 
-def load_stats(path: Path, metrics: Sequence[Metric]) -> None:
+def load_stats(path: Path, metrics: Sequence[Metric], stack: ExitStack) -> None:
     """Give each metric its saved reals.
 
+    Args:
+        path: The statistics file.
+        metrics: Those to score with.
+        stack: Keeps the file open: metrics read from it when they compute.
     Raises:
         ConfigError: If the file lacks a metric that needs reals.
         StoreError: If the file is damaged.
     """
     try:
-        with h5py.File(path, "r") as file:
-            for metric in metrics:
-                if metric.name in file:
-                    group: Mapping[str, Any] = dict(file[metric.name].items())
-                    metric.load_reals(group)
-                elif metric.needs_reals:
-                    raise ConfigError(
-                        f"{path}: holds no statistics for {metric.name}, only for {', '.join(file)}; "
-                        f"make it again with `swd stats --metrics`"
-                    )
+        file = stack.enter_context(h5py.File(path, "r"))
+        for metric in metrics:
+            if metric.name in file:
+                group: Mapping[str, Any] = dict(file[metric.name].items())
+                metric.load_reals(group)
+            elif metric.needs_reals:
+                raise ConfigError(
+                    f"{path}: holds no statistics for {metric.name}, only for {', '.join(file)}; "
+                    f"make it again with `swd stats --metrics`"
+                )
     except (OSError, KeyError) as error:
         raise StoreError(f"{path}: damaged statistics ({error}); make them again with `swd stats`") from None
 

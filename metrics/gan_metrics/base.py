@@ -33,6 +33,7 @@ class MetricSettings:
         inception_weights: The user's own InceptionV3 weights with logits, needed by the Inception Score.
         fid_infinity: Also extrapolate FID to infinitely many images.
         floor: Whether SWD also measures its floor, which costs about as much as the score.
+        save_projections: Whether SWD's saved reals include their sorted projections: faster scores, a larger file.
     """
 
     num_images: int | None = None
@@ -43,6 +44,7 @@ class MetricSettings:
     inception_weights: Path | None = None
     fid_infinity: bool = False
     floor: bool = True
+    save_projections: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("num_images", 1), ("seed", 0), ("workers", 1), ("max_memory", 1)):

@@ -1,10 +1,11 @@
-"""Descriptors of a set of images, kept in memory up to a limit and in a nameless temporary file beyond it."""
+"""Descriptors of a set of images: gathered, in memory up to a limit and in a nameless file beyond it, or saved."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from typing import IO
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,46 @@ from celebahq_tools.errors import InputError
 from gan_metrics.descriptors import LENGTH, PER_IMAGE, SIDE, compute_channel_moments
 
 IMAGE_BYTES = PER_IMAGE * LENGTH * 4
+
+
+class Descriptors(Protocol):
+    """Descriptors, channel sums and hashes of a set of images."""
+
+    @property
+    def levels(self) -> int:
+        """Pyramid levels per image."""
+        ...
+
+    @property
+    def digests(self) -> Sequence[bytes]:
+        """Hash of each image's pixels."""
+        ...
+
+    @property
+    def spilled(self) -> int:
+        """Images whose descriptors went to a temporary file."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def sums(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return channel sums (images, 2, 3) of one level."""
+        ...
+
+    def gather(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the descriptors of some images at one level, (images * 128, 147) float32, contiguous."""
+        ...
+
+    def close(self) -> None:
+        """Free memory and files."""
+        ...
+
+
+def sort_by_content(descriptors: Descriptors) -> NDArray[np.int64]:
+    """Return image indices in the order of their hashes, which no order of arrival can change."""
+    return np.array(sorted(range(len(descriptors)), key=descriptors.digests.__getitem__), dtype=np.int64)
 
 
 class DescriptorStore:
@@ -56,17 +97,9 @@ class DescriptorStore:
         self.digests.append(digest)
         self._sums.append(sums)
 
-    def sort_by_content(self) -> NDArray[np.int64]:
-        """Return image indices in the order of their hashes, which no order of arrival can change."""
-        return np.array(sorted(range(len(self)), key=self.digests.__getitem__), dtype=np.int64)
-
     def sums(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return channel sums (images, 2, 3) of one level."""
         return np.stack([self._sums[index][level] for index in images])
-
-    def image_sums(self, image: int) -> NDArray[np.float64]:
-        """Return channel sums (levels, 2, 3) of one image."""
-        return self._sums[image]
 
     def gather(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the descriptors of some images at one level, (images * 128, 147) float32, contiguous."""
@@ -116,6 +149,42 @@ class DescriptorStore:
                 filled += got
 
 
+class SavedDescriptors:
+    """Descriptors that lie in saved arrays and are read when they are needed.
+
+    Args:
+        arrays: ``digests`` (N, bytes) uint8, ``sums`` (N, levels, 2, 3) float64 and ``descriptors_<level>``
+            (N * 128, 147) float32; they stay readable until the last use.
+    """
+
+    spilled = 0
+
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
+        self.digests = [bytes(digest) for digest in np.asarray(arrays["digests"])]
+        self._sums = np.asarray(arrays["sums"], dtype=np.float64)
+        self.levels = self._sums.shape[1]
+        self._descriptors = [arrays[f"descriptors_{level}"] for level in range(self.levels)]
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def sums(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return channel sums (images, 2, 3) of one level."""
+        return np.asarray(self._sums[images, level])
+
+    def gather(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the descriptors of some images at one level, (images * 128, 147) float32, contiguous."""
+        first, last = int(images.min()), int(images.max())
+        # Saved in the order of their hashes, the images asked for mostly stand side by side.
+        block = np.asarray(self._descriptors[level][first * PER_IMAGE : (last + 1) * PER_IMAGE], dtype=np.float32)
+        block = block.reshape(last - first + 1, PER_IMAGE, LENGTH)
+        return np.ascontiguousarray(block[images - first]).reshape(-1, LENGTH)
+
+    def close(self) -> None:
+        """Forget the arrays."""
+        self._descriptors = []
+
+
 class StoredLevel:
     """One level of some images of a store, normalised per channel over exactly these; a descriptor source.
 
@@ -125,7 +194,7 @@ class StoredLevel:
         images: Which images, in which order.
     """
 
-    def __init__(self, store: DescriptorStore, level: int, images: NDArray[np.int64]) -> None:
+    def __init__(self, store: Descriptors, level: int, images: NDArray[np.int64]) -> None:
         self._store, self._level, self._images = store, level, images
         values_per_channel = len(images) * PER_IMAGE * SIDE * SIDE
         mean, std = compute_channel_moments(store.sums(level, images), values_per_channel)

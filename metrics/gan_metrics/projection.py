@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,9 @@ from gan_metrics.descriptors import LENGTH
 
 DIR_REPEATS = 4
 DIRS_PER_REPEAT = 128
+# Eight groups give a standard error that is itself good to a quarter; more would make the groups small.
+GROUPS = 8
+_GROUP_DIRECTIONS = 64
 
 # Matrix products always have this shape, whatever the memory or the number of threads, so that their rounding never
 # changes: 128 directions by 16,384 descriptors keep a core busy and need 18 MB per thread.
@@ -31,6 +36,25 @@ def draw_directions(
     """Return random unit directions, (dir_repeats, dirs_per_repeat, 147) float32, uniform on the sphere."""
     normal = rng.standard_normal((dir_repeats, dirs_per_repeat, LENGTH))
     return np.asarray(normal / np.linalg.norm(normal, axis=2, keepdims=True), dtype=np.float32)
+
+
+def plan_comparisons(
+    seed: int, level: int, images: NDArray[np.int64]
+) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Return what is compared at a pyramid level: the whole set, then disjoint groups of it for the standard error.
+
+    Args:
+        seed: Source of the directions.
+        level: Pyramid level; each has directions of its own.
+        images: (N,) images of one set, in the order of their hashes.
+    Returns:
+        (directions (K, 147), images) per comparison; fewer than 16 images make no groups.
+    """
+    rng = np.random.Generator(np.random.Philox(key=[seed, level]))
+    directions = draw_directions(rng).reshape(-1, LENGTH)
+    groups = GROUPS if len(images) >= 2 * GROUPS else 0
+    bounds = [len(images) * group // GROUPS for group in range(1 + groups)]
+    return [(directions, images), *((directions[:_GROUP_DIRECTIONS], images[i:j]) for i, j in pairwise(bounds))]
 
 
 def sliced_wasserstein(
@@ -91,9 +115,32 @@ class DescriptorSource(Protocol):
         ...
 
 
+class SortedProjections:
+    """Projections of a set that were sorted before and saved; stands where a descriptor source would.
+
+    Args:
+        rows: Array-like of float32 that :func:`sort_projections` filled, (K * N,), direction after direction; read in
+            slices, so that it may lie in a file.
+        offset: Where these projections begin in ``rows``.
+        source: The descriptors they come from, for their number and normalisation.
+    """
+
+    def __init__(self, rows: Any, offset: int, source: DescriptorSource) -> None:
+        self._rows, self._offset, self._count = rows, offset, len(source)
+        self.scale, self.shift = source.scale, source.shift
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read_sorted(self, start: int, out: NDArray[np.float32]) -> None:
+        """Fill ``out``, (rows, N), with the sorted projections from direction ``start`` on."""
+        first = self._offset + start * self._count
+        out.reshape(-1)[...] = self._rows[first : first + out.size]
+
+
 def compare_sources(
-    a: DescriptorSource,
-    b: DescriptorSource,
+    a: DescriptorSource | SortedProjections,
+    b: DescriptorSource | SortedProjections,
     directions: NDArray[np.float32],
     *,
     workers: int,
@@ -105,7 +152,7 @@ def compare_sources(
     The normalisation is folded into the directions, so that normalised copies of the sets never exist.
 
     Args:
-        a, b: Equally many descriptors each.
+        a, b: Equally many descriptors each, or their projections onto these directions, sorted before.
         directions: (K, D) float32.
         workers: Threads.
         max_memory: Bytes for the projections.
@@ -118,34 +165,65 @@ def compare_sources(
     """
     if len(a) != len(b) or not len(a):
         raise ShapeError(f"two sets of equal, positive size are needed, got {len(a)} and {len(b)} descriptors")
-    rows = _choose_rows(len(a), max_memory)
+    passes = _plan_passes(len(directions), _choose_rows(len(a), max_memory))
     distances = np.empty(len(directions), dtype=np.float64)
-    buffers = [np.empty((min(rows, len(directions)), len(a)), dtype=np.float32) for _ in range(2)]
-    starts = [
-        (chunk, row)
-        for chunk in range(0, len(directions), _DIRECTIONS)
-        for row in range(chunk, min(chunk + _DIRECTIONS, len(directions)), rows)
-    ]
+    shifts = directions.astype(np.float64) @ (a.shift * a.scale - b.shift * b.scale)
     with _find_blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        for done, (chunk, row) in enumerate(starts):
-            stop = min(chunk + _DIRECTIONS, len(directions))
-            part = slice(row - chunk, min(row + rows, stop) - chunk)
-            chosen = directions[chunk:stop].astype(np.float64)
-            kept = part.stop - part.start
-            for source, buffer in zip((a, b), buffers, strict=True):
-                _project(source, (chosen * source.scale).astype(np.float32), part, buffer[:kept], pool)
-            shifts = chosen[part] @ (a.shift * a.scale - b.shift * b.scale)
-
-            def measure(index: int, row: int = row, shifts: NDArray[np.float64] = shifts) -> None:
-                x, y, shift = buffers[0][index], buffers[1][index], np.float32(shifts[index])
-                x.sort()
-                y.sort()
-                distances[row + index] = _average_gap(x, y, shift)
-
-            list(pool.map(measure, range(kept)))
+        pairs = zip(_sort_passes(a, directions, passes, pool), _sort_passes(b, directions, passes, pool), strict=True)
+        for done, ((start, stop), (x, y)) in enumerate(zip(passes, pairs, strict=True)):
+            gaps = pool.map(_average_gap, x, y, shifts[start:stop].astype(np.float32))
+            distances[start:stop] = list(gaps)
             if progress is not None:
-                progress(done + 1, len(starts))
+                progress(done + 1, len(passes))
     return distances
+
+
+def sort_projections(
+    source: DescriptorSource, directions: NDArray[np.float32], *, workers: int, max_memory: int
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the sorted projections of a set, for :class:`SortedProjections`.
+
+    Args:
+        source: The descriptors.
+        directions: (K, D) float32.
+        workers: Threads.
+        max_memory: Bytes for the projections.
+    Yields:
+        (rows, N) float32, K rows in all; overwritten by the next.
+    Raises:
+        ConfigError: If the memory does not hold even eight projections.
+    """
+    passes = _plan_passes(len(directions), _choose_rows(len(source), max_memory))
+    with _find_blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        yield from _sort_passes(source, directions, passes, pool)
+
+
+def _plan_passes(count: int, rows: int) -> list[tuple[int, int]]:
+    """Return the directions of each pass: ``rows`` at a time, none across a matrix product's border."""
+    return [
+        (row, min(row + rows, chunk + _DIRECTIONS, count))
+        for chunk in range(0, count, _DIRECTIONS)
+        for row in range(chunk, min(chunk + _DIRECTIONS, count), rows)
+    ]
+
+
+def _sort_passes(
+    source: DescriptorSource | SortedProjections,
+    directions: NDArray[np.float32],
+    passes: list[tuple[int, int]],
+    pool: ThreadPoolExecutor,
+) -> Iterator[NDArray[np.float32]]:
+    buffer = np.empty((max(stop - start for start, stop in passes), len(source)), dtype=np.float32)
+    for start, stop in passes:
+        rows = buffer[: stop - start]
+        if isinstance(source, SortedProjections):
+            source.read_sorted(start, rows)
+        else:
+            chunk = start - start % _DIRECTIONS
+            scaled = (directions[chunk : chunk + _DIRECTIONS].astype(np.float64) * source.scale).astype(np.float32)
+            _project(source, scaled, slice(start - chunk, stop - chunk), rows, pool)
+            list(pool.map(np.ndarray.sort, rows))
+        yield rows
 
 
 @cache

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +13,13 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import ConfigError, InputError
 from gan_metrics.base import Batch, Metric, MetricResult, MetricSettings, Progress, StreamedArray, check_batch
-from gan_metrics.descriptor_store import DescriptorStore, StoredLevel
+from gan_metrics.descriptor_store import (
+    Descriptors,
+    DescriptorStore,
+    SavedDescriptors,
+    StoredLevel,
+    sort_by_content,
+)
 from gan_metrics.descriptors import (
     LENGTH,
     PER_IMAGE,
@@ -24,16 +29,13 @@ from gan_metrics.descriptors import (
     sum_channels,
 )
 from gan_metrics.progress import ProgressPlan
-from gan_metrics.projection import compare_sources, draw_directions
+from gan_metrics.projection import GROUPS, SortedProjections, compare_sources, plan_comparisons, sort_projections
 from gan_metrics.projection_views import LevelProjections, describe_level
 from gan_metrics.pyramid import decompose_image, list_level_sizes, name_level_size
 
-# Eight groups give a standard error that is itself good to a quarter; more would make the groups small.
-_GROUPS = 8
-_GROUP_DIRECTIONS = 64
 _PIECE = 64
 
-_Subset: TypeAlias = tuple[DescriptorStore, NDArray[np.int64]]
+_Subset: TypeAlias = tuple[Descriptors, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class SlicedWasserstein(Metric):
     reals given are twice as many, else between halves of the reals (its size is reported).
 
     Args:
-        settings: Uses ``num_images``, ``seed``, ``workers``, ``max_memory`` and ``floor``.
+        settings: Uses ``num_images``, ``seed``, ``workers``, ``max_memory``, ``floor`` and ``save_projections``.
     """
 
     name = "swd"
@@ -63,8 +65,9 @@ class SlicedWasserstein(Metric):
     def __init__(self, settings: MetricSettings | None = None) -> None:
         super().__init__(settings)
         self._size: tuple[int, int] | None = None
-        self._reals: DescriptorStore | None = None
+        self._reals: DescriptorStore | SavedDescriptors | None = None
         self._fakes: DescriptorStore | None = None
+        self._projections: list[Any] = []
         self._floors: dict[int, tuple[int, tuple[float, ...]]] = {}
         self._by_direction: tuple[NDArray[np.float64], ...] = ()
 
@@ -77,6 +80,8 @@ class SlicedWasserstein(Metric):
         """Add real images, (N, 3, H, W) uint8 RGB; see :meth:`Metric.update_reals`."""
         self._floors.clear()
         self._by_direction = ()
+        if isinstance(self._reals, SavedDescriptors):
+            raise InputError("saved reals cannot be added to; make the statistics again from all of them")
         self._reals = self._add(batch, self._reals)
 
     def update_fakes(self, batch: Batch) -> None:
@@ -97,6 +102,7 @@ class SlicedWasserstein(Metric):
         if self._reals is not None:
             self._reals.close()
         self._reals = None
+        self._projections = []
 
     def compute(self, progress: Progress | None = None) -> MetricResult:
         """Return ``SWDx1e3_<level>`` per level and ``SWDx1e3_avg``; see :meth:`Metric.compute`.
@@ -116,7 +122,7 @@ class SlicedWasserstein(Metric):
                 )
         levels = len(self._list_sizes())
         plan = ProgressPlan(progress, levels * (2 if self.settings.floor and count not in self._floors else 1))
-        real_order, fake_order = reals.sort_by_content(), fakes.sort_by_content()
+        real_order, fake_order = sort_by_content(reals), sort_by_content(fakes)
         scores = self._compare((reals, real_order[:count]), (fakes, fake_order[:count]), plan)
         self._by_direction = scores.by_direction
         floor_count, floor = self._measure_floor(reals, real_order, count, plan) if self.settings.floor else (0, ())
@@ -145,13 +151,13 @@ class SlicedWasserstein(Metric):
         if not self._by_direction:
             raise InputError("projections are described after compute()")
         count = self.settings.num_images or min(len(reals), len(fakes))
-        orders = reals.sort_by_content()[:count], fakes.sort_by_content()[:count]
+        orders = sort_by_content(reals)[:count], sort_by_content(fakes)[:count]
         return [
             describe_level(
                 name,
                 StoredLevel(reals, level, orders[0]),
                 StoredLevel(fakes, level, orders[1]),
-                self._draw_directions(level),
+                plan_comparisons(self.settings.seed, level, orders[0])[0][0],
                 self._by_direction[level],
             )
             for level, name in enumerate(self.level_names)
@@ -160,11 +166,14 @@ class SlicedWasserstein(Metric):
     def export_reals(self) -> dict[str, NDArray[Any] | StreamedArray]:
         """Return descriptors, hashes, channel sums and the floor of the reals, cut to ``num_images``.
 
+        With ``save_projections`` also their sorted projections, of all of them and of the groups behind the standard
+        error: 0.3 MB per image and level, which spare a score from this many images the projecting and sorting.
+
         Raises:
             InputError: If there are fewer images than wanted.
         """
         reals = self._require(self._reals, "reals")
-        order = reals.sort_by_content()
+        order = sort_by_content(reals)
         count = self.settings.num_images or len(reals)
         if len(reals) < count:
             raise InputError(f"reals: found {len(reals)} images, need {count}; pass --num-images {len(reals)}")
@@ -173,7 +182,7 @@ class SlicedWasserstein(Metric):
             "size": np.array(self._size),
             "seed": np.array(self.settings.seed),
             "digests": np.frombuffer(b"".join(reals.digests[i] for i in chosen), dtype=np.uint8).reshape(count, -1),
-            "sums": np.stack([reals.image_sums(int(index)) for index in chosen]),
+            "sums": np.stack([reals.sums(level, chosen) for level in range(reals.levels)], axis=1),
         }
         if self.settings.floor:
             floor_count, floor = self._measure_floor(reals, order, count, ProgressPlan(None, 1))
@@ -184,31 +193,36 @@ class SlicedWasserstein(Metric):
             arrays[f"descriptors_{level}"] = StreamedArray(
                 shape, np.dtype(np.float32), _gather_pieces(reals, level, chosen)
             )
+            if self.settings.save_projections:
+                parts = plan_comparisons(self.settings.seed, level, chosen)
+                length = sum(len(directions) * len(images) * PER_IMAGE for directions, images in parts)
+                arrays[f"projections_{level}"] = StreamedArray(
+                    (length,), np.dtype(np.float32), self._sort_pieces(reals, level, chosen)
+                )
         return arrays
 
+    def _sort_pieces(self, reals: Descriptors, level: int, chosen: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+        for directions, images in plan_comparisons(self.settings.seed, level, chosen):
+            source = StoredLevel(reals, level, images)
+            for rows in sort_projections(
+                source, directions, workers=self.settings.workers, max_memory=self.settings.max_memory * 3 // 4
+            ):
+                yield rows.reshape(-1)
+
     def load_reals(self, arrays: Mapping[str, Any]) -> None:
-        """Take the place of :meth:`update_reals`, from :meth:`export_reals`; see :meth:`Metric.load_reals`."""
+        """Take the place of :meth:`update_reals`, from :meth:`export_reals`; see :meth:`Metric.load_reals`.
+
+        The descriptors and projections stay where they are and are read when they are needed.
+        """
         seed = int(np.asarray(arrays["seed"]))
         if seed != self.settings.seed:
             raise ConfigError(
                 f"saved statistics were made with seed {seed}, not {self.settings.seed}: pass --seed {seed}"
             )
         self._size = (int(arrays["size"][0]), int(arrays["size"][1]))
-        levels = len(self._list_sizes())
-        store = DescriptorStore(levels, self.settings.max_memory // 8)
-        digests = np.asarray(arrays["digests"])
-        for start in range(0, len(digests), _PIECE):
-            stop = min(start + _PIECE, len(digests))
-            sums = np.asarray(arrays["sums"][start:stop])
-            pieces = [
-                np.asarray(arrays[f"descriptors_{level}"][start * PER_IMAGE : stop * PER_IMAGE]).reshape(
-                    -1, PER_IMAGE, LENGTH
-                )
-                for level in range(levels)
-            ]
-            for index in range(stop - start):
-                store.append(digests[start + index].tobytes(), sums[index], [piece[index] for piece in pieces])
-        self._reals = store
+        self._reals = saved = SavedDescriptors(arrays)
+        names = [f"projections_{level}" for level in range(saved.levels)]
+        self._projections = [arrays[name] for name in names] if names[0] in arrays else []
         self._floors.clear()
         if "floor" in arrays:
             count, floor_count, *floor = np.asarray(arrays["floor"]).tolist()
@@ -220,7 +234,7 @@ class SlicedWasserstein(Metric):
         return list_level_sizes(*self._size)
 
     @staticmethod
-    def _require(store: DescriptorStore | None, name: str) -> DescriptorStore:
+    def _require(store: Descriptors | None, name: str) -> Descriptors:
         if store is None or not len(store):
             raise InputError(f"{name}: no images were given")
         return store
@@ -254,9 +268,12 @@ class SlicedWasserstein(Metric):
     ) -> _Scores:
         per_level, by_group = [], []
         for level in range(a[0].levels):
-            directions = self._draw_directions(level)
-            per_level.append(self._measure(level, a, b, directions, plan.report))
-            by_group.append(self._measure_groups(level, a, b, directions[:_GROUP_DIRECTIONS]))
+            whole, *groups = (
+                self._measure(level, number, a, b, plan.report if number == 0 else None)
+                for number in range(len(plan_comparisons(self.settings.seed, level, a[1])))
+            )
+            per_level.append(whole)
+            by_group.append([1e3 * float(found.mean()) for found in groups])
             plan.finish_level()
         values = [1e3 * math.fsum(found) / len(found) for found in per_level]
         spread = [1e3 * float(np.std(found, ddof=1)) / math.sqrt(len(found)) for found in per_level]
@@ -265,39 +282,36 @@ class SlicedWasserstein(Metric):
         image_errors: tuple[float, ...] = ()
         if by_group[0]:
             table = np.array([*by_group, np.mean(by_group, axis=0)])
-            image_errors = tuple((np.std(table, axis=1, ddof=1) / math.sqrt(_GROUPS)).tolist())
+            image_errors = tuple((np.std(table, axis=1, ddof=1) / math.sqrt(GROUPS)).tolist())
         average = math.fsum(values) / len(values)
         return _Scores((*values, average), direction_errors, image_errors, tuple(per_level))
 
-    def _draw_directions(self, level: int) -> NDArray[np.float32]:
-        rng = np.random.Generator(np.random.Philox(key=[self.settings.seed, level]))
-        return draw_directions(rng).reshape(-1, LENGTH)
-
     def _measure(
-        self, level: int, a: _Subset, b: _Subset, directions: NDArray[np.float32], progress: Progress | None = None
+        self, level: int, number: int, a: _Subset, b: _Subset, progress: Progress | None
     ) -> NDArray[np.float64]:
+        """Return the distances of part ``number`` of :func:`plan_comparisons`, each set normalised by itself."""
+        directions, _ = plan_comparisons(self.settings.seed, level, a[1])[number]
         return compare_sources(
-            StoredLevel(a[0], level, a[1]),
-            StoredLevel(b[0], level, b[1]),
+            self._find_source(level, number, a),
+            self._find_source(level, number, b),
             directions,
             workers=self.settings.workers,
             max_memory=self.settings.max_memory * 3 // 4,
             progress=progress,
         )
 
-    def _measure_groups(self, level: int, a: _Subset, b: _Subset, directions: NDArray[np.float32]) -> list[float]:
-        """Return the distance between disjoint groups of images, each normalised by itself as the whole set is."""
-        count = len(a[1])
-        if count < 2 * _GROUPS:
-            return []
-        bounds = [count * group // _GROUPS for group in range(_GROUPS + 1)]
-        return [
-            1e3 * float(self._measure(level, (a[0], a[1][i:j]), (b[0], b[1][i:j]), directions).mean())
-            for i, j in pairwise(bounds)
-        ]
+    def _find_source(self, level: int, number: int, subset: _Subset) -> StoredLevel | SortedProjections:
+        store, images = subset
+        parts = plan_comparisons(self.settings.seed, level, images)
+        source = StoredLevel(store, level, parts[number][1])
+        # Saved projections are those of all saved reals, in the order of their hashes.
+        if store is self._reals and self._projections and len(images) == len(store):
+            offset = sum(len(directions) * len(part) for directions, part in parts[:number]) * PER_IMAGE
+            return SortedProjections(self._projections[level], offset, source)
+        return source
 
     def _measure_floor(
-        self, reals: DescriptorStore, order: NDArray[np.int64], count: int, plan: ProgressPlan
+        self, reals: Descriptors, order: NDArray[np.int64], count: int, plan: ProgressPlan
     ) -> tuple[int, tuple[float, ...]]:
         if count not in self._floors:
             size = count if len(order) >= 2 * count else len(order) // 2
@@ -308,7 +322,7 @@ class SlicedWasserstein(Metric):
         return self._floors[count]
 
     @staticmethod
-    def _list_notes(reals: DescriptorStore, fakes: DescriptorStore, count: int, floor_count: int) -> tuple[str, ...]:
+    def _list_notes(reals: Descriptors, fakes: Descriptors, count: int, floor_count: int) -> tuple[str, ...]:
         notes = []
         shared = len(set(reals.digests) & set(fakes.digests))
         if shared:
@@ -324,6 +338,6 @@ class SlicedWasserstein(Metric):
         return tuple(notes)
 
 
-def _gather_pieces(store: DescriptorStore, level: int, images: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+def _gather_pieces(store: Descriptors, level: int, images: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
     for start in range(0, len(images), _PIECE):
         yield store.gather(level, images[start : start + _PIECE])

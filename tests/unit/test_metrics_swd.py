@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -259,20 +260,50 @@ def test_the_standard_error_over_directions_matches_other_seeds() -> None:
     assert 0.5 < np.std(single, ddof=1) / np.sqrt(512) / np.std(scores, ddof=1) < 2
 
 
-def test_saved_reals_give_the_same_result_and_floor() -> None:
-    reals, fakes = make_images(40, seed=1), make_images(20, seed=2)
-    settings = MetricSettings(workers=1, num_images=20)
-    direct, saver, loader = (SlicedWasserstein(settings) for _ in range(3))
+def export(metric: SlicedWasserstein) -> dict[str, np.ndarray]:
+    return {
+        name: np.concatenate(list(map(np.copy, array.pieces))) if hasattr(array, "pieces") else array
+        for name, array in metric.export_reals().items()
+    }
+
+
+@pytest.mark.parametrize("projections", [False, True])
+@pytest.mark.parametrize("count", [20, 21, 10])
+def test_saved_reals_give_the_same_result_and_floor(projections: bool, count: int) -> None:
+    # 21 images make groups of unequal size; 10 are fewer than were saved, whose projections are of no use then.
+    reals, fakes = make_images(42, seed=1), make_images(count, seed=2)
+    settings = MetricSettings(workers=1, num_images=count, floor=count != 10)
+    direct, loader = SlicedWasserstein(settings), SlicedWasserstein(settings)
+    saver = SlicedWasserstein(replace(settings, num_images=max(count, 20), save_projections=projections))
     direct.update_reals(reals)
     saver.update_reals(reals)
-    exported = {
-        name: np.concatenate(list(array.pieces)) if hasattr(array, "pieces") else array
-        for name, array in saver.export_reals().items()
-    }
+    exported = export(saver)
+    assert ("projections_0" in exported) == projections
     loader.load_reals(exported)
     for metric in (direct, loader):
         metric.update_fakes(fakes)
     assert loader.compute() == direct.compute()
+
+
+def test_saved_projections_are_used_and_not_made_anew() -> None:
+    settings = MetricSettings(workers=1, num_images=20, floor=False)
+    saver, loader = SlicedWasserstein(replace(settings, save_projections=True)), SlicedWasserstein(settings)
+    saver.update_reals(make_images(20, seed=1))
+    exported = export(saver)
+    for name in exported:
+        if name.startswith("descriptors"):
+            exported[name] = np.full_like(exported[name], np.nan)
+    loader.load_reals(exported)
+    loader.update_fakes(make_images(20, seed=2))
+    assert np.isfinite(loader.compute().values["SWDx1e3_avg"])
+
+
+def test_saved_reals_cannot_be_added_to() -> None:
+    saver, loader = SlicedWasserstein(MetricSettings(floor=False)), SlicedWasserstein()
+    saver.update_reals(make_images(4))
+    loader.load_reals(export(saver))
+    with pytest.raises(InputError, match="cannot be added to"):
+        loader.update_reals(make_images(4))
 
 
 def test_saved_reals_of_another_seed_are_refused() -> None:
