@@ -1,11 +1,11 @@
-"""Descriptors of a set of images: gathered, in memory up to a limit and in a nameless file beyond it, or saved."""
+"""Descriptors of a set of images: in memory up to a limit and in a nameless temporary file beyond it."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from typing import IO, Any, Protocol
+from collections.abc import Sequence
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,42 +147,6 @@ class DescriptorStore:
                 if not got:
                     raise InputError("the temporary file of descriptors was cut short; is the disk full?")
                 filled += got
-
-
-class SavedDescriptors:
-    """Descriptors that lie in saved arrays and are read when they are needed.
-
-    Args:
-        arrays: ``digests`` (N, bytes) uint8, ``sums`` (N, levels, 2, 3) float64 and ``descriptors_<level>``
-            (N * 128, 147) float32; they stay readable until the last use.
-    """
-
-    spilled = 0
-
-    def __init__(self, arrays: Mapping[str, Any]) -> None:
-        self.digests = [bytes(digest) for digest in np.asarray(arrays["digests"])]
-        self._sums = np.asarray(arrays["sums"], dtype=np.float64)
-        self.levels = self._sums.shape[1]
-        self._descriptors = [arrays[f"descriptors_{level}"] for level in range(self.levels)]
-
-    def __len__(self) -> int:
-        return len(self.digests)
-
-    def sums(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return channel sums (images, 2, 3) of one level."""
-        return np.asarray(self._sums[images, level])
-
-    def gather(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the descriptors of some images at one level, (images * 128, 147) float32, contiguous."""
-        first, last = int(images.min()), int(images.max())
-        # Saved in the order of their hashes, the images asked for mostly stand side by side.
-        block = np.asarray(self._descriptors[level][first * PER_IMAGE : (last + 1) * PER_IMAGE], dtype=np.float32)
-        block = block.reshape(last - first + 1, PER_IMAGE, LENGTH)
-        return np.ascontiguousarray(block[images - first]).reshape(-1, LENGTH)
-
-    def close(self) -> None:
-        """Forget the arrays."""
-        self._descriptors = []
 
 
 class StoredLevel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,12 +16,10 @@ from gan_metrics.base import Batch, Metric, MetricResult, MetricSettings, Progre
 from gan_metrics.descriptor_store import (
     Descriptors,
     DescriptorStore,
-    SavedDescriptors,
     StoredLevel,
     sort_by_content,
 )
 from gan_metrics.descriptors import (
-    LENGTH,
     PER_IMAGE,
     draw_centres,
     extract_descriptors,
@@ -29,11 +27,10 @@ from gan_metrics.descriptors import (
     sum_channels,
 )
 from gan_metrics.progress import ProgressPlan
-from gan_metrics.projection import GROUPS, SortedProjections, compare_sources, plan_comparisons, sort_projections
+from gan_metrics.projection import GROUPS, SortedProjections, compare_sources, plan_comparisons
 from gan_metrics.projection_views import LevelProjections, describe_level
 from gan_metrics.pyramid import decompose_image, list_level_sizes, name_level_size
-
-_PIECE = 64
+from gan_metrics.saved_reals import SavedDescriptors, export_descriptors
 
 _Subset: TypeAlias = tuple[Descriptors, NDArray[np.int64]]
 
@@ -178,36 +175,13 @@ class SlicedWasserstein(Metric):
         if len(reals) < count:
             raise InputError(f"reals: found {len(reals)} images, need {count}; pass --num-images {len(reals)}")
         chosen = order[:count]
-        arrays: dict[str, NDArray[Any] | StreamedArray] = {
-            "size": np.array(self._size),
-            "seed": np.array(self.settings.seed),
-            "digests": np.frombuffer(b"".join(reals.digests[i] for i in chosen), dtype=np.uint8).reshape(count, -1),
-            "sums": np.stack([reals.sums(level, chosen) for level in range(reals.levels)], axis=1),
-        }
+        arrays = export_descriptors(reals, chosen, self.settings)
+        arrays |= {"size": np.array(self._size), "seed": np.array(self.settings.seed)}
         if self.settings.floor:
             floor_count, floor = self._measure_floor(reals, order, count, ProgressPlan(None, 1))
             if floor:
                 arrays["floor"] = np.array([count, floor_count, *floor], dtype=np.float64)
-        for level in range(reals.levels):
-            shape = (count * PER_IMAGE, LENGTH)
-            arrays[f"descriptors_{level}"] = StreamedArray(
-                shape, np.dtype(np.float32), _gather_pieces(reals, level, chosen)
-            )
-            if self.settings.save_projections:
-                parts = plan_comparisons(self.settings.seed, level, chosen)
-                length = sum(len(directions) * len(images) * PER_IMAGE for directions, images in parts)
-                arrays[f"projections_{level}"] = StreamedArray(
-                    (length,), np.dtype(np.float32), self._sort_pieces(reals, level, chosen)
-                )
         return arrays
-
-    def _sort_pieces(self, reals: Descriptors, level: int, chosen: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-        for directions, images in plan_comparisons(self.settings.seed, level, chosen):
-            source = StoredLevel(reals, level, images)
-            for rows in sort_projections(
-                source, directions, workers=self.settings.workers, max_memory=self.settings.max_memory * 3 // 4
-            ):
-                yield rows.reshape(-1)
 
     def load_reals(self, arrays: Mapping[str, Any]) -> None:
         """Take the place of :meth:`update_reals`, from :meth:`export_reals`; see :meth:`Metric.load_reals`.
@@ -224,6 +198,7 @@ class SlicedWasserstein(Metric):
         names = [f"projections_{level}" for level in range(saved.levels)]
         self._projections = [arrays[name] for name in names] if names[0] in arrays else []
         self._floors.clear()
+        self._by_direction = ()
         if "floor" in arrays:
             count, floor_count, *floor = np.asarray(arrays["floor"]).tolist()
             self._floors[int(count)] = (int(floor_count), tuple(floor))
@@ -336,8 +311,3 @@ class SlicedWasserstein(Metric):
                 f"{count}; smaller sets have a higher floor"
             )
         return tuple(notes)
-
-
-def _gather_pieces(store: Descriptors, level: int, images: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(images), _PIECE):
-        yield store.gather(level, images[start : start + _PIECE])
