@@ -65,6 +65,10 @@ def build_ours(resolution: int, fmap_base: int, *, variant: str = "") -> Step:
             setattr(stepper, name, torch.optim.Adam(network.parameters(), lr=0.001, betas=(0.0, 0.99), foreach=True))
     if "separate" in variant:
         Discriminator.joins_batches = property(lambda _: False)
+    if "direct" in variant:
+        from pggan_core import convolution
+
+        convolution.pays_winograd = lambda *_: False
     if "stockconv" in variant:
         _use_stock_convolutions(folded=True)
     if "unfolded" in variant:

@@ -7,12 +7,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from pggan_core.winograd import convolve_3x3, correlate_3x3, pays_winograd
+
 
 def convolve(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 1, transposed: bool = False) -> Tensor:
     """Return the 2-D convolution of a batch, or its adjoint, differentiable to any order.
 
     Image and weight gradients are the library's ordinary backward kernels at every order, and nothing is computed
-    that no one asks for. On a CPU this is level with the stock double backward (benchmarks/results/train.md).
+    that no one asks for. On a CPU, 3x3 convolutions of many maps and pixels run by Winograd's minimal filtering; the
+    others run on contiguous images, since weight gradients of channels_last ones take twice the time there
+    (benchmarks/results/train.md).
 
     Args:
         x: (N, I, H, W).
@@ -61,8 +65,10 @@ class _Convolve(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = (stride, padding, transposed)
+        if _is_plain_3x3(weight, stride, padding) and pays_winograd(x, weight):
+            return convolve_3x3(x, _reverse(weight) if transposed else weight)
         return torch.ops.aten.convolution(  # type: ignore[no-any-return]
-            x, weight, None, (stride, stride), (padding, padding), (1, 1), transposed, (0, 0), 1
+            x.contiguous(), weight, None, (stride, stride), (padding, padding), (1, 1), transposed, (0, 0), 1
         )
 
     @staticmethod
@@ -87,9 +93,12 @@ class _WeightGradient(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, grad)
         ctx.geometry = (stride, padding, transposed)
+        if _is_plain_3x3(weight, stride, padding) and pays_winograd(x, weight):
+            found = correlate_3x3(x, grad)
+            return _reverse(found) if transposed else found
         return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
-            grad,
-            x,
+            grad.contiguous(),
+            x.contiguous(),
             weight,  # Only its shape and layout matter here.
             None,
             (stride, stride),
@@ -112,6 +121,15 @@ class _WeightGradient(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             grad_grad = _run(_Convolve, x, weight_direction, stride, padding, transposed)
         return grad_x, grad_grad, None, None, None, None
+
+
+def _is_plain_3x3(weight: Tensor, stride: int, padding: int) -> bool:
+    return weight.shape[2:] == (3, 3) and stride == 1 and padding == 1
+
+
+def _reverse(weight: Tensor) -> Tensor:
+    """Return the kernel whose convolution is the adjoint of this one's."""
+    return weight.transpose(0, 1).flip(2, 3)
 
 
 def _run(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
