@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pggan_core.architecture import Activation, Norm
 from pggan_core.convolution import convolve, fold_into_4x4
+from pggan_core.distributed import SOLO, Ranks, Share
 
 LRELU_SLOPE = 0.2
 GAIN = math.sqrt(2.0)
@@ -31,7 +32,9 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + eps)
 
 
-def minibatch_stddev(x: Tensor, group_size: int | None = None, eps: float = 1e-8) -> Tensor:
+def minibatch_stddev(
+    x: Tensor, group_size: int | None = None, eps: float = 1e-8, *, share: Share | None = None
+) -> Tensor:
     """Return ``x`` with one more map: the standard deviation over the minibatch, averaged to one value per group.
 
     Args:
@@ -39,17 +42,20 @@ def minibatch_stddev(x: Tensor, group_size: int | None = None, eps: float = 1e-8
         group_size: Samples per group; None takes the whole batch (paper). Groups are interleaved: sample ``n`` is in
             group ``n mod (N / group_size)``. A batch that does not divide gets the largest group that does.
         eps: Added to the variance (population variance).
+        share: Where ``x`` is this process's part of a minibatch, which part; statistics are the whole minibatch's.
     Returns:
         (N, C + 1, H, W).
     """
-    count, channels, height, width = x.shape
+    whole = x if share is None else share.gather(x)
+    count, channels, height, width = whole.shape
     size = count if group_size is None else min(group_size, count)
     while count % size:
         size -= 1
-    groups = x.reshape(size, count // size, channels, height, width)
+    groups = whole.reshape(size, count // size, channels, height, width)
     centred = groups - groups.mean(dim=0, keepdim=True)
     deviation = torch.sqrt(centred.square().mean(dim=0) + eps).mean(dim=(1, 2, 3))
-    extra = deviation.repeat(size).view(count, 1, 1, 1).expand(count, 1, height, width)
+    extra = deviation.repeat(size) if share is None else share.pick(deviation.repeat(size))
+    extra = extra.view(-1, 1, 1, 1).expand(-1, 1, height, width)
     return torch.cat([x, extra], dim=1)
 
 
@@ -77,18 +83,24 @@ class NoiseSource:
     Args:
         strength: 0.2 * max(d - 0.5, 0)^2 of the running discriminator output ``d``.
         rng: Source of the noise.
+        share: This process's part of the minibatch; it draws the whole minibatch's noise and uses its own.
     """
 
-    def __init__(self, strength: float, rng: torch.Generator) -> None:
+    def __init__(self, strength: float, rng: torch.Generator, share: Share | None = None) -> None:
         self.strength = strength
         self.rng = rng
+        self.share = share
 
     def apply(self, x: Tensor) -> Tensor:
         """Return (N, C, ...) with every map of every sample multiplied by its own draw of N(1, s * sqrt(C))."""
         if self.strength == 0:
             return x
-        shape = (*x.shape[:2], *(1,) * (x.ndim - 2))
+        batches = 1 if self.share is None else len(x) // (self.share.stop - self.share.start)
+        samples = len(x) if self.share is None else batches * self.share.total
+        shape = (samples, x.shape[1], *(1,) * (x.ndim - 2))
         draw = torch.randn(shape, generator=self.rng, device=self.rng.device).to(x)
+        if self.share is not None:
+            draw = self.share.pick(draw, batches)
         return x * (1 + self.strength * math.sqrt(x.shape[1]) * draw)
 
 
@@ -189,10 +201,11 @@ class MinibatchDiscrimination(nn.Module):
         self.weight = nn.Parameter(torch.randn(inputs, kernels, dimensions) * (0.05 / math.sqrt(dimensions)))
         self.bias = nn.Parameter(torch.zeros(kernels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, inputs + kernels) of (N, inputs)."""
+    def forward(self, x: Tensor, share: Share | None = None) -> Tensor:
+        """Return (N, inputs + kernels) of (N, inputs); with a share, compared with the whole minibatch."""
         projected = torch.einsum("ni,ikd->nkd", x, self.weight)
-        distance = (projected[:, None] - projected[None]).abs().sum(dim=3)
+        others = projected if share is None else share.gather(projected)
+        distance = (projected[:, None] - others[None]).abs().sum(dim=3)
         # A sample's similarity to itself is exp(0) = 1 and says nothing.
         similarity = torch.exp(-distance).sum(dim=1) - 1 + self.bias
         return torch.cat([x, similarity], dim=1)
@@ -201,11 +214,33 @@ class MinibatchDiscrimination(nn.Module):
 def make_norm(kind: Norm, maps: int) -> nn.Module:
     """Return the normalisation that follows a convolution of ``maps`` feature maps."""
     if kind == "batch":
-        return nn.BatchNorm2d(maps)
+        return BatchNorm(maps)
     if kind == "layer":
         # Over maps and pixels of each sample, with one gain and bias per map.
         return nn.GroupNorm(1, maps)
     return PixelNorm() if kind == "pixel" else nn.Identity()
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm over the minibatch of all processes, differentiable twice; with one process torch's own."""
+
+    ranks: Ranks = SOLO
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, H, W) normalised."""
+        if self.ranks.count == 1 or not self.training:
+            return super().forward(x)
+        pixels = x.new_full((1,), x.numel() / x.shape[1])
+        sums = self.ranks.add(torch.cat([x.sum(dim=(0, 2, 3)), pixels]))
+        total, mean = sums[-1].detach(), sums[:-1] / sums[-1]
+        centred = x - mean.view(1, -1, 1, 1)
+        variance = self.ranks.add(centred.square().sum(dim=(0, 2, 3))) / total
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean.detach(), self.momentum or 0.0)
+            self.running_var.lerp_(variance.detach() * (total / (total - 1)), self.momentum or 0.0)
+        scale = torch.rsqrt(variance + self.eps) * self.weight
+        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
 
 class PixelNorm(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError
 from pggan_core.data import LevelSource, open_source
+from pggan_core.distributed import SOLO, Ranks
 
 # A level that fits is read once; above this, images are read as they are needed.
 CACHE_BYTES = 256 * 2**20
@@ -26,11 +28,25 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class Request:
-    """One minibatch: where in the order it begins, how many images, and the height of its level."""
+    """What one step reads.
+
+    Attributes:
+        cursor: Where in the order it begins.
+        count: Images of all processes.
+        height: Height of the level.
+        batch: Minibatch size, of which ``count`` is a multiple; 0 for a single minibatch.
+    """
 
     cursor: int
     count: int
     height: int
+    batch: int = 0
+
+    def list_places(self, ranks: Ranks) -> NDArray[np.int64]:
+        """Return this process's places in the order: its part of every minibatch."""
+        places = np.arange(self.cursor, self.cursor + self.count)
+        share = ranks.share(self.batch or self.count)
+        return places.reshape(-1, share.total)[:, share.start : share.stop].reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,7 @@ class Loader:
         mirror: Flip half of the images left to right.
         plan: Gives the request after a request; batches are read ahead along it.
         workers: Reading processes; 0 reads in a thread.
+        ranks: The processes that share every minibatch; each reads its own part.
     """
 
     def __init__(
@@ -65,10 +82,12 @@ class Loader:
         mirror: bool,
         plan: Callable[[Request], Request | None],
         workers: int = 0,
+        ranks: Ranks = SOLO,
     ) -> None:
         self._source, self._seed, self._mirror, self._plan = source, seed, mirror, plan
         self._path = path
         self._workers = workers
+        self._ranks = ranks
         self._pool = self._open_pool()
         self._ahead: deque[tuple[Request, Future[Minibatch]]] = deque()
         self._cache: tuple[int, NDArray[np.uint8]] | None = None
@@ -100,10 +119,10 @@ class Loader:
             return ThreadPoolExecutor(max_workers=1)
         # Not fork: torch and HDF5 hold threads and locks that do not survive it.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._workers, mp_context=context)
+        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=_leave_interrupts_alone)
 
     def _submit(self, request: Request) -> Future[Minibatch]:
-        places = np.arange(request.cursor, request.cursor + request.count)
+        places = request.list_places(self._ranks)
         indices = order_images(places, len(self._source), self._seed)
         flips = draw_flips(places, self._seed) if self._mirror else None
         labels = self._source.labels
@@ -173,6 +192,11 @@ def draw_flips(places: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     first, last = int(places[0]) // 4, int(places[-1]) // 4
     stream = np.random.Philox(key=[seed, 1], counter=first).random_raw(4 * (last - first + 1))
     return (stream[places - 4 * first] & 1).astype(bool)
+
+
+def _leave_interrupts_alone() -> None:
+    """Ctrl-C reaches every process of a terminal; the training process decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=4)

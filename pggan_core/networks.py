@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from celebahq_tools.errors import ShapeError
 from pggan_core.architecture import NetworkConfig, count_maps
+from pggan_core.distributed import Share
 from pggan_core.layers import (
     Conv,
     Dense,
@@ -138,7 +139,14 @@ class Discriminator(nn.Module):
         return self.config.d_norm != "batch" and self.config.discrimination_kernels == 0
 
     def forward(
-        self, images: Tensor, *, level: int, alpha: float = 1.0, noise: NoiseSource | None = None, batches: int = 1
+        self,
+        images: Tensor,
+        *,
+        level: int,
+        alpha: float = 1.0,
+        noise: NoiseSource | None = None,
+        batches: int = 1,
+        share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return scores (N,) and label logits (N, labels).
 
@@ -149,6 +157,7 @@ class Discriminator(nn.Module):
             noise: Multiplicative noise on the input of every 3x3 and 4x4 convolution.
             batches: Equal batches that ``images`` joins; statistics over the minibatch are taken within each. Needs
                 ``joins_batches`` when above 1.
+            share: Which part of a minibatch of several processes each batch is; None where there is one process.
         Raises:
             ShapeError: If the images are not of that level.
         """
@@ -162,7 +171,7 @@ class Discriminator(nn.Module):
                 x = torch.lerp(self._read_rgb(downsample(images), level - 1), x, alpha)
             for lower in range(level - 1, 0, -1):
                 x = self._run_block(x, lower, noise)
-        return self._judge(x, noise, batches)
+        return self._judge(x, noise, batches, share)
 
     def _read_rgb(self, images: Tensor, level: int) -> Tensor:
         layer = self.from_rgb[level]
@@ -173,10 +182,10 @@ class Discriminator(nn.Module):
             x = activate(norm(conv(noise.apply(x) if noise else x)), "lrelu")
         return x if self.config.fused_downscale else downsample(x)
 
-    def _judge(self, x: Tensor, noise: NoiseSource | None, batches: int) -> tuple[Tensor, Tensor]:
+    def _judge(self, x: Tensor, noise: NoiseSource | None, batches: int, share: Share | None) -> tuple[Tensor, Tensor]:
         if self.config.stddev != "none":
             group = 4 if self.config.stddev == "groups" else None
-            x = torch.cat([minibatch_stddev(batch, group) for batch in x.chunk(batches)])
+            x = torch.cat([minibatch_stddev(batch, group, share=share) for batch in x.chunk(batches)])
         if self.last_conv is not None and self.last_dense is not None:
             x = activate(self.last_norms[0](self.last_conv(noise.apply(x) if noise else x)), "lrelu")
             # The 4x4 convolution of Table 2 covers its whole input: a dense layer.
@@ -184,7 +193,7 @@ class Discriminator(nn.Module):
             x = activate(self.last_norms[1](self.last_dense(x)), "lrelu")
         x = x.flatten(1)
         if self.discriminate is not None:
-            x = self.discriminate(x)
+            x = self.discriminate(x, share)
         scores: Tensor = self.score(x)
         return scores[:, 0], scores[:, 1:]
 

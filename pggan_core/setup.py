@@ -11,8 +11,9 @@ from celebahq_tools.errors import ConfigError, InputError, StoreError
 from pggan_core.architecture import NetworkConfig, choose_grid, count_maps
 from pggan_core.config import TrainConfig
 from pggan_core.data import LevelSource
+from pggan_core.distributed import SOLO, Ranks
 from pggan_core.networks import Discriminator, Generator
-from pggan_core.schedule import parse_exceptions
+from pggan_core.schedule import ScheduleConfig, parse_exceptions
 
 
 def derive_network(config: TrainConfig, source: LevelSource) -> NetworkConfig:
@@ -85,20 +86,61 @@ def compare_networks(stored: NetworkConfig, ours: NetworkConfig, where: Path) ->
         )
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, ranks: Ranks = SOLO) -> torch.device:
     """Return the device of that name; ``auto`` takes CUDA where there is one.
+
+    Several processes of one machine take a GPU each.
 
     Raises:
         ConfigError: If the device does not exist here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and ranks.count > 1:
+        if ranks.local_rank >= torch.cuda.device_count():
+            raise ConfigError(
+                f"process {ranks.local_rank} of this machine has no GPU of its own: there are "
+                f"{torch.cuda.device_count()}; start as many processes as GPUs (torchrun --nproc-per-node)"
+            )
+        name = f"cuda:{ranks.local_rank}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from None
     return device
+
+
+def check_shares(ranks: Ranks, schedule: ScheduleConfig) -> None:
+    """Check that every process gets at least one image of every minibatch.
+
+    Raises:
+        ConfigError: If it does not; the message names the resolution.
+    """
+    exceptions = parse_exceptions(schedule.batch_at, "batch_at")
+    for level in range(schedule.levels if not schedule.grow else 0, schedule.levels + 1):
+        batch = int(exceptions.get(4 << level, schedule.batch))
+        if batch < ranks.count:
+            raise ConfigError(
+                f"the minibatch of {batch} at {4 << level}x{4 << level} cannot be split over {ranks.count} processes: "
+                f"start at most {batch}, or raise batch and batch_at (the presets tf-v2-2gpu to tf-v2-8gpu do)"
+            )
+
+
+def compare_sources(ranks: Ranks, source: LevelSource) -> None:
+    """Check that the processes of all machines read the same kind of dataset.
+
+    Raises:
+        ConfigError: If they do not.
+    """
+    channels, height, width = source.shape
+    labels = "labels" if source.labels is not None else "no labels"
+    mine = f"{len(source)} images of {width}x{height} with {channels} channels and {labels}"
+    for rank, theirs in enumerate(ranks.exchange(mine)):
+        if theirs != mine:
+            raise ConfigError(
+                f"the dataset holds {mine} here, but {theirs} for rank {rank}; every machine needs the same one"
+            )
 
 
 def prepare_run_folder(folder: Path) -> None:

@@ -10,20 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from pggan_core.config import TrainConfig
-from pggan_core.layers import NoiseSource
+from pggan_core.distributed import SOLO, Ranks, Share
+from pggan_core.layers import BatchNorm, NoiseSource
 from pggan_core.losses import LOSSES
 from pggan_core.losses.acgan import label_loss
 from pggan_core.networks import Discriminator, Generator
 from pggan_core.schedule import SchedulePoint
 
-# Real images (N, C, H, W) in [-1, 1] with their one-hot labels.
+# This process's real images (N, C, H, W) in [-1, 1] with their one-hot labels.
 Batch = tuple[Tensor, Tensor | None]
 NextBatch = Callable[[], Batch]
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """Means over the last minibatch, for logs.
+    """Means over the last minibatch of all processes, for logs.
 
     Attributes:
         g_loss, d_loss: Losses, d_loss with penalty and label terms.
@@ -49,7 +50,8 @@ class Stepper:
         config: The run.
         generator, discriminator, average: Networks on ``device``; ``average`` is the generator's running average.
         device: Where to compute.
-        rng: Source of latents, mixing and noise, on ``device``.
+        rng: Source of latents, mixing and noise, on ``device``; the same on all ranks.
+        ranks: The processes that share every minibatch; all take the same steps.
     """
 
     def __init__(
@@ -61,11 +63,16 @@ class Stepper:
         *,
         device: torch.device,
         rng: torch.Generator,
+        ranks: Ranks = SOLO,
     ) -> None:
         self.config = config
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.device = device
         self.rng = rng
+        self.ranks = ranks
+        for module in [*generator.modules(), *discriminator.modules()]:
+            if isinstance(module, BatchNorm):
+                module.ranks = ranks
         self.loss = LOSSES.load(config.loss)(config.loss_weights())
         self.g_optimizer = self._make_adam(generator)
         self.d_optimizer = self._make_adam(discriminator)
@@ -82,7 +89,7 @@ class Stepper:
         """Train the discriminator ``n_critic`` times and the generator once.
 
         Args:
-            next_batch: Gives real images at the point's resolution, already cross-faded.
+            next_batch: Gives this process's real images at the point's resolution, already cross-faded.
             point: Level, alpha and learning rate.
         Returns:
             What happened.
@@ -94,20 +101,21 @@ class Stepper:
         images = skipped = 0
         for repeat in range(config.n_critic):
             reals, labels = next_batch()
-            images += len(reals)
+            share = self.ranks.share(len(reals) if self.ranks.count == 1 else point.batch)
+            images += share.total
             last = repeat == config.n_critic - 1
             # The generator's graph is needed only if its step uses these same images.
             with self._precision(), torch.set_grad_enabled(last and config.share_latents):
-                fakes = self._draw(self._draw_latents(len(reals)), labels, level=point.level, alpha=point.alpha)
-            d_terms = self._backward_discriminator(reals, fakes.detach(), labels, point)
+                fakes = self._draw(self._draw_latents(share), labels, level=point.level, alpha=point.alpha)
+            d_terms = self._backward_discriminator(reals, fakes.detach(), labels, point, share)
             if not (last and config.joint_update):
                 skipped += not self._apply(self.d_optimizer, self.discriminator)
         if not config.share_latents:
             with self._precision():
-                fakes = self._draw(self._draw_latents(len(reals)), labels, level=point.level, alpha=point.alpha)
+                fakes = self._draw(self._draw_latents(share), labels, level=point.level, alpha=point.alpha)
         # Gradients of the discriminator's weights would be thrown away: do not compute them.
         self.discriminator.requires_grad_(False)
-        g_loss = self._backward_generator(fakes, labels, point)
+        g_loss = self._backward_generator(fakes, labels, point, share)
         self.discriminator.requires_grad_(True)
         if config.joint_update:
             skipped += not self._apply(self.d_optimizer, self.discriminator)
@@ -119,37 +127,37 @@ class Stepper:
         return StepReport(g_loss, *d_terms, images=images, skipped=skipped)
 
     def _backward_discriminator(
-        self, reals: Tensor, fakes: Tensor, labels: Tensor | None, point: SchedulePoint
+        self, reals: Tensor, fakes: Tensor, labels: Tensor | None, point: SchedulePoint, share: Share
     ) -> tuple[float, float, float, float]:
         level, alpha = point.level, point.alpha
-        noise = NoiseSource(self.loss.noise_strength, self.rng)
+        noise = NoiseSource(self.loss.noise_strength, self.rng, share)
         with self._precision():
             if self.discriminator.joins_batches:
                 joined = torch.cat([reals, fakes])
-                scores, logits = self._judge(joined, level=level, alpha=alpha, noise=noise, batches=2)
+                scores, logits = self._judge(joined, level=level, alpha=alpha, noise=noise, batches=2, share=share)
                 (real_scores, fake_scores), (real_logits, fake_logits) = scores.float().chunk(2), logits.chunk(2)
             else:
-                real_scores, real_logits = self._judge(reals, level=level, alpha=alpha, noise=noise)
-                fake_scores, fake_logits = self._judge(fakes, level=level, alpha=alpha, noise=noise)
+                real_scores, real_logits = self._judge(reals, level=level, alpha=alpha, noise=noise, share=share)
+                fake_scores, fake_logits = self._judge(fakes, level=level, alpha=alpha, noise=noise, share=share)
                 real_scores, fake_scores = real_scores.float(), fake_scores.float()
-        loss = self.loss.discriminator(real_scores, fake_scores).mean()
+        losses = self.loss.discriminator(real_scores, fake_scores)
         if labels is not None:
-            loss = loss + (label_loss(real_logits.float(), labels) + label_loss(fake_logits.float(), labels)).mean()
+            losses = losses + label_loss(real_logits.float(), labels) + label_loss(fake_logits.float(), labels)
         # Two backward passes instead of one over the sum: the graphs are never in memory together.
-        torch.autograd.backward(loss)
-        penalty = self._backward_penalty(reals, fakes, noise, point)
-        self.loss.observe(real_scores.detach(), fake_scores.detach())
-        return (
-            float(loss.detach()) + penalty,
-            float(real_scores.detach().mean()),
-            float(fake_scores.detach().mean()),
-            penalty,
-        )
+        torch.autograd.backward(share.mean(losses))
+        penalties = self._backward_penalty(reals, fakes, noise, point, share)
+        terms = torch.stack([losses.detach(), real_scores.detach(), fake_scores.detach(), penalties], dim=1)
+        whole = share.gather(terms)
+        self.loss.observe(whole[:, 1], whole[:, 2])
+        loss, real_score, fake_score, penalty = whole.mean(dim=0).tolist()
+        return loss + penalty, real_score, fake_score, penalty
 
-    def _backward_penalty(self, reals: Tensor, fakes: Tensor, noise: NoiseSource, point: SchedulePoint) -> float:
+    def _backward_penalty(
+        self, reals: Tensor, fakes: Tensor, noise: NoiseSource, point: SchedulePoint, share: Share
+    ) -> Tensor:
         def score(images: Tensor) -> Tensor:
             with self._precision():
-                scores, _ = self.discriminator(images, level=point.level, alpha=point.alpha, noise=noise)
+                scores, _ = self.discriminator(images, level=point.level, alpha=point.alpha, noise=noise, share=share)
             result: Tensor = scores.float()
             return result
 
@@ -158,32 +166,35 @@ class Stepper:
             score,
             reals,
             fakes,
-            mix=torch.rand(len(reals), generator=self.rng, device=self.device),
+            mix=share.pick(torch.rand(share.total, generator=self.rng, device=self.device)),
             gradient_scale=0.5**missing if self.config.full_resolution_penalty else 1.0,
         )
         if penalty is None:
-            return 0.0
-        mean = penalty.mean()
-        torch.autograd.backward(mean)
-        return float(mean.detach())
+            return torch.zeros(len(reals), device=self.device)
+        torch.autograd.backward(share.mean(penalty))
+        return penalty.detach()
 
-    def _backward_generator(self, fakes: Tensor, labels: Tensor | None, point: SchedulePoint) -> float:
-        noise = NoiseSource(self.loss.noise_strength, self.rng)
+    def _backward_generator(self, fakes: Tensor, labels: Tensor | None, point: SchedulePoint, share: Share) -> float:
+        noise = NoiseSource(self.loss.noise_strength, self.rng, share)
         with self._precision():
-            scores, logits = self._judge(fakes, level=point.level, alpha=point.alpha, noise=noise)
-        loss = self.loss.generator(scores.float()).mean()
+            scores, logits = self._judge(fakes, level=point.level, alpha=point.alpha, noise=noise, share=share)
+        losses = self.loss.generator(scores.float())
         if labels is not None:
-            loss = loss + label_loss(logits.float(), labels).mean()
-        torch.autograd.backward(loss)
-        return float(loss.detach())
+            losses = losses + label_loss(logits.float(), labels)
+        torch.autograd.backward(share.mean(losses))
+        return float(share.gather(losses.detach()).mean())
 
-    def _draw_latents(self, count: int) -> Tensor:
+    def _draw_latents(self, share: Share) -> Tensor:
         size = self.generator.config.latent_size
-        return torch.randn(count, size, generator=self.rng, device=self.device)
+        return share.pick(torch.randn(share.total, size, generator=self.rng, device=self.device))
 
     def _apply(self, optimizer: torch.optim.Adam, network: nn.Module) -> bool:
-        """Take a step if all gradients are finite; clear them either way."""
+        """Take a step if all gradients are finite; clear them either way.
+
+        The sum over ranks carries what is not finite to all of them, so that they decide alike.
+        """
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        self.ranks.add_in_place(gradients)
         finite = bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
         if finite:
             optimizer.step()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,9 @@ from celebahq_cli.pggan_import import import_networks
 from celebahq_cli.pggan_neighbors import neighbors
 from celebahq_cli.pggan_report import report
 from celebahq_cli.pggan_video import video
+
+if TYPE_CHECKING:
+    from pggan_core.config import TrainConfig
 
 # Written out, so that --help imports no torch; tests compare them with the registries.
 LOSS_NAMES = ("wgan-gp", "lsgan", "hinge", "logistic-r1")
@@ -91,9 +95,40 @@ def train(
 ) -> None:
     """Train on --data, which any interruption only pauses: `--resume auto` goes on bit for bit.
 
+    On several GPUs or machines: `torchrun --nproc-per-node 8 --no-python pggan train ...`.
+
     Settings come from the defaults, then --preset, then --config, then the options given here. A resumed run takes
     its own settings unless --preset or --config is given.
     """
+
+    def prepare() -> tuple[TrainConfig, Path]:
+        return _prepare(preset, file, run_dir, resume, metrics, options)
+
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # Started by torchrun, with others.
+        from celebahq_cli.pggan_ranks import run_together
+
+        finished = run_together(prepare, resume, dry_run=dry_run)
+    else:
+        config, folder = prepare()
+
+        # This needs torch, which takes seconds to import.
+        from celebahq_cli.pggan_run import describe, run
+
+        click.echo(describe(config))
+        finished = dry_run or run(config, folder, resume)
+    if not finished:
+        raise SystemExit(INTERRUPTED)
+
+
+def _prepare(
+    preset: str | None,
+    file: Path | None,
+    run_dir: Path | None,
+    resume: str | None,
+    metrics: str | None,
+    options: dict[str, Any],
+) -> tuple[TrainConfig, Path]:
+    """Return the run's settings and folder; print the settings."""
     from celebahq_tools.config import format_config, resolve_config
     from celebahq_tools.errors import ConfigError
     from pggan_core.config import TrainConfig
@@ -114,17 +149,7 @@ def train(
     if not config.data:
         raise ConfigError("no dataset: pass --data FILE, or set `data` in the configuration file")
     click.echo(format_config(config))
-
-    # Everything below needs torch, which takes seconds to import.
-    from celebahq_cli.pggan_run import describe, run
-
-    click.echo(describe(config))
-    if dry_run:
-        return
-    folder = run_dir or _next_run_folder(preset or "custom")
-    if not run(config, folder, resume):
-        click.echo(f"stopped; go on with: pggan train --run-dir {folder} --resume auto")
-        raise SystemExit(INTERRUPTED)
+    return config, run_dir or _next_run_folder(preset or "custom")
 
 
 def _read_stored(run_dir: Path) -> dict[str, object] | None:
@@ -146,3 +171,7 @@ def _next_run_folder(name: str) -> Path:
     parent = Path("runs")
     taken = [int(p.name[:5]) for p in parent.glob("[0-9][0-9][0-9][0-9][0-9]-*")] if parent.is_dir() else []
     return parent / f"{max(taken, default=-1) + 1:05d}-{name.replace('*', '-star')}"
+
+
+if __name__ == "__main__":
+    main()

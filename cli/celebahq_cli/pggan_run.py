@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pggan_core.config import TrainConfig
 from pggan_core.data import open_source
+from pggan_core.distributed import SOLO, Ranks
 from pggan_core.setup import derive_network, describe_networks
 from pggan_core.trainer import Hooks, Progress, Trainer
 
@@ -25,9 +26,13 @@ def describe(config: TrainConfig) -> str:
     return f"{summary}\n{describe_networks(derive_network(config, source))}"
 
 
-def run(config: TrainConfig, folder: Path, resume: str | None) -> bool:
-    """Train; return False if Ctrl-C ended it, with a checkpoint written."""
-    stop = _StopRequest()
+def run(config: TrainConfig, folder: Path, resume: str | None, ranks: Ranks = SOLO) -> bool:
+    """Train; return False if Ctrl-C or SIGTERM ended it, with a checkpoint written."""
+    stop = _StopRequest(ranks)
+    if not ranks.is_leader:
+        trainer = Trainer(config, folder, resume=resume, hooks=Hooks(should_stop=stop.is_wanted), ranks=ranks)
+        with stop.listen():
+            return trainer.run()
     scorer = None
     if config.metrics:
         from celebahq_cli.pggan_metrics import Scorer
@@ -45,13 +50,16 @@ def run(config: TrainConfig, folder: Path, resume: str | None) -> bool:
             bar.update(min(progress.images_shown, progress.images_total) / 1000 - bar.n)
 
         hooks = Hooks(on_step=show, on_snapshot=scorer, should_stop=stop.is_wanted, say=bar.write)
-        trainer = Trainer(config, folder, resume=resume, hooks=hooks)
+        trainer = Trainer(config, folder, resume=resume, hooks=hooks, ranks=ranks)
         bar.initial = bar.n = trainer.images_shown / 1000
         bar.write(f"run folder: {folder}")
         with stop.listen():
             finished = trainer.run()
     if finished:
         click.echo(f"done: {trainer.images_shown / 1000:.1f} kimg, {trainer.skipped} steps skipped; {folder}")
+    else:
+        again = "pggan train" if ranks.count == 1 else "all processes, and"
+        click.echo(f"stopped; go on with: {again} --run-dir {folder} --resume auto")
     return finished
 
 
@@ -59,26 +67,34 @@ _BAR = "{l_bar}{bar}| {n:.1f}/{total:.1f} kimg [{elapsed}<{remaining}, {postfix}
 
 
 class _StopRequest:
-    """The first Ctrl-C asks the run to finish its step; the second ends the program at once."""
+    """The first Ctrl-C or SIGTERM asks the run to finish its step; a second Ctrl-C ends the program at once.
 
-    def __init__(self) -> None:
+    Of several processes, each may get its signal at another step: the trainer agrees on one to stop after.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
         self._wanted = False
 
     def is_wanted(self) -> bool:
-        """Return whether Ctrl-C was pressed."""
+        """Return whether a signal came."""
         return self._wanted
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Take Ctrl-C while the block runs."""
-        before = signal.signal(signal.SIGINT, self._handle)
+        """Take the signals while the block runs."""
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._wanted:
+        # torchrun passes signals on and repeats them; it has its own way to end at once.
+        if self._wanted and self._ranks.count == 1 and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
+        if not self._wanted and self._ranks.is_leader:
+            again = "; press Ctrl-C again to end at once" if self._ranks.count == 1 else ""
+            tqdm.write(f"stopping after this step and writing a checkpoint{again}")
         self._wanted = True
-        tqdm.write("stopping after this step and writing a checkpoint; press Ctrl-C again to end at once")
