@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -272,7 +273,8 @@ def _exchange() -> Iterator[None]:
 
 
 def _shorten(error: RuntimeError) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+    """Return the first sentence of a backend's error, without the place in its source."""
+    return re.sub(r"^\[[^\]]*\] *", "", str(error)).partition("\n")[0].partition(". ")[0]
 
 
 @contextmanager

@@ -58,8 +58,8 @@ def run(config: TrainConfig, folder: Path, resume: str | None, ranks: Ranks = SO
     if finished:
         click.echo(f"done: {trainer.images_shown / 1000:.1f} kimg, {trainer.skipped} steps skipped; {folder}")
     else:
-        again = "pggan train" if ranks.count == 1 else "all processes, and"
-        click.echo(f"stopped; go on with: {again} --run-dir {folder} --resume auto")
+        again = "go on with: pggan train" if ranks.count == 1 else "start all processes again with"
+        click.echo(f"stopped; {again} --run-dir {folder} --resume auto")
     return finished
 
 

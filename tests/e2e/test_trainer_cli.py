@@ -182,3 +182,46 @@ def test_a_mistake_on_the_installed_command_prints_no_traceback(folder):
     assert run("train", "--data", "nothing.h5", cwd=folder, check=1).stderr.startswith(
         "Error: nothing.h5: no such file"
     )
+
+
+TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2", "--no-python"]
+
+
+def start_two(folder, *arguments):
+    """Start two processes as the docs say; they find a free port themselves."""
+    command = [*TORCHRUN, COMMAND, "train", *arguments]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, **pipe)
+
+
+def test_two_processes_stop_together_and_one_goes_on(folder, whole):
+    process = start_two(folder, "--data", "d.h5", "--config", "run.toml", "--run-dir", "pair")
+    wait_for(folder / "pair" / "log.jsonl", process=process)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert "2 processes" in output
+    assert "start all processes again with --run-dir pair --resume auto" in output, errors
+    run("train", "--run-dir", "pair", "--resume", "auto", cwd=folder, check=0)
+    # Fifty steps; the sums of two processes round differently, and Adam keeps the difference. Weights are of order 1.
+    pair = read_last(folder / "pair")
+    weights = [name for name in whole if name.split("/")[0] in ("generator", "discriminator", "average")]
+    assert max(float((pair[name] - whole[name]).abs().max()) for name in weights) < 1e-3
+
+
+def test_a_process_that_dies_ends_the_run_with_its_last_good_checkpoint(folder):
+    process = start_two(folder, "--data", "d.h5", "--config", "run.toml", "--kimg", "400", "--run-dir", "torn")
+    wait_for(folder / "torn" / "log.jsonl", process=process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "another process of the run ended or cannot be reached" in errors
+    assert "the last good checkpoint is torn/checkpoints/checkpoint-" in errors
+    assert "start all processes again with --resume auto" in errors
+
+
+def test_a_mistake_is_reported_once_by_the_first_process(folder):
+    process = start_two(folder, "--data", "nothing.h5", "--config", "run.toml", "--run-dir", "never")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.count("nothing.h5: no such file or folder") == 1

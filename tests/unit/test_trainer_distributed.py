@@ -201,7 +201,7 @@ def test_more_ranks_than_images_of_a_minibatch_are_refused(tmp_path, pair, confi
 
 
 @pytest.mark.parametrize("total", [4, 5])
-def test_layers_that_see_the_whole_minibatch_have_its_derivatives_to_third_order(pair, total):
+def test_layers_that_see_the_whole_minibatch_have_its_first_and_second_derivatives(pair, total):
     for differences in pair.run("check_gradients", total=total):
         assert len(differences) == 5
         # float64 on values up to about 1e3.
