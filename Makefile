@@ -11,7 +11,7 @@ export PYTHONHASHSEED := 0
 $(STAMP): pyproject.toml constraints.txt
 	@echo "==> creating $(VENV) and installing celebahq-tools with its weights and tools (a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[weights,tensorboard,onnx,video,formats,docs,dask,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[weights,tensorboard,onnx,video,formats,docs,dask,serve,dev]'
 	@touch $@
 
 # Lint, types and layers: seconds, no tests.

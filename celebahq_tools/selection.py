@@ -18,7 +18,7 @@ class Choice:
 
     Attributes:
         kept: Source indices in the order of the dataset: that of the source, or of the list that was asked for.
-        threshold: The lowest score that was kept; infinity if nothing was.
+        threshold: The lowest score that was kept for its score; infinity if nothing was.
         reasons: Source index to ``(stage.reason, detail)`` of scored faces that were left out for another reason than
             their score; the manifest prints it.
     """
@@ -35,6 +35,8 @@ def choose_faces(journal: Journal, keep: int, *, among: NDArray[np.int64] | None
     folder, may change its result. The build deletes waiting faces by it while it runs, and makes those again that its
     last result asks for and that were deleted; so every rule may stand here, also one by which a face can come back.
 
+    Faces rejected by review are left out, faces accepted by review are kept whatever their score.
+
     Args:
         journal: The journal of the build.
         keep: How many faces to keep, at least 1.
@@ -45,8 +47,20 @@ def choose_faces(journal: Journal, keep: int, *, among: NDArray[np.int64] | None
     if among is not None:
         part = np.isin(indices, among, assume_unique=True)
         indices, scores = indices[part], scores[part]
-    best = select_best(scores, keep)
-    return Choice(indices[best.indices], best.threshold)
+    verdicts = journal.verdicts()
+    if not verdicts:
+        best = select_best(scores, keep)
+        return Choice(indices[best.indices], best.threshold)
+    # What people decided comes first: who accepts a face means it, whatever its score; the rest fill up by score.
+    said = np.array([verdicts.get(index, "") for index in indices.tolist()], dtype=np.str_)
+    accepted = np.flatnonzero(said == "accepted")
+    accepted = accepted[select_best(scores[accepted], keep).indices]
+    others = np.flatnonzero(said == "")
+    room = keep - len(accepted)
+    best = select_best(scores[others], room) if room else select_best([], 1)
+    chosen = np.sort(np.concatenate([accepted, others[best.indices]]))
+    reasons = {int(index): ("review.rejected", "") for index in indices[said == "refused"]}
+    return Choice(indices[chosen], best.threshold, reasons)
 
 
 def choose_listed(journal: Journal, order: NDArray[np.int64]) -> Choice:

@@ -73,7 +73,8 @@ def render_page(
         blocks: Base64 texts by name, for scripts: ``readBlock("name")``; cheaper than JSON for many pictures.
         scripts: JavaScript texts that run after the page's own, in order; no inline handlers are allowed in parts.
         styles: CSS texts after the page's own.
-        served: Whether the page comes from a server that it may ask for more.
+        served: Whether the page comes from a server: it may ask it for more, and renews its sections when the server
+            says that there is something new. Scripts can wait for the event ``renewed`` of the document.
     Returns:
         The HTML document.
     Raises:
@@ -81,7 +82,7 @@ def render_page(
     """
     if not all(_BASE64.fullmatch(text) for text in (blocks or {}).values()):
         raise ConfigError("a block of a page holds base64 text only")
-    code = [read_static("page.js"), *scripts]
+    code = [read_static("page.js"), *([read_static("served.js")] if served else []), *scripts]
     hashes = " ".join(f"'sha256-{_hash_script(script)}'" for script in code)
     own = " 'self'" if served else ""
     policy = (

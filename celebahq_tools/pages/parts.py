@@ -13,10 +13,13 @@ from celebahq_tools.pages.text import show_text
 
 
 @cache
-def load_templates() -> Environment:
-    """Return the templates; whatever they print is escaped unless it is Markup."""
+def load_templates(package: str = "celebahq_tools.pages") -> Environment:
+    """Return the templates in the folder ``templates`` of a package.
+
+    Whatever they print is escaped unless it is Markup.
+    """
     environment = Environment(
-        loader=PackageLoader("celebahq_tools.pages"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

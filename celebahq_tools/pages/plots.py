@@ -22,19 +22,30 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", CARD: "--card", GO
 }
 
 
-def start_plot(*, width: float = 5.0, height: float = 2.3, columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
+def start_plot(
+    *,
+    width: float = 5.0,
+    height: float = 2.3,
+    columns: int = 1,
+    rows: int = 1,
+    margins: tuple[float, float, float, float] | None = None,
+) -> tuple[Figure, Any]:
     """Return a matplotlib figure and its axes, styled for a page.
 
     Args:
         width, height: Inches; on the page a plot is as wide as its place, so this sets proportions and text size.
         columns, rows: Number of axes; with one, the axes themselves are returned, else an array of them.
+        margins: Left, bottom, right and top edge of the axes as shares of the figure, for many plots alike; fitted to
+            the text, which takes longer, when omitted.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"axes.edgecolor": LINE, "text.color": INK, "font.size": 9}):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=None if margins else "constrained")
         axes = figure.subplots(rows, columns)
+        if margins:
+            figure.subplots_adjust(*margins)
     for one in [axes] if rows * columns == 1 else axes.ravel():
         style_axes(one)
     return figure, axes

@@ -46,39 +46,58 @@ def draw_stages(views: Sequence[StageView], landmarks: NDArray[np.float32], scor
     width = len(views) * (_PANEL + _MARGIN) + _MARGIN
     height = 2 * (_PANEL + _CAPTION + _MARGIN) + _MARGIN + 2 * _CAPTION
     canvas = Image.new("RGB", (width, height), BACKGROUND)
-    eye = _place_in_quad(views[0].quad, landmarks[0])
+    eye = place_in_quad(views[0].quad, landmarks[0])
     for column, view in enumerate(views):
         left = _MARGIN + column * (_PANEL + _MARGIN)
         top = _MARGIN
         write_caption(canvas, (left, top), f"{view.name}  {view.pixels.shape[1]}x{view.pixels.shape[0]}")
-        overview = fit_picture(view.pixels, _PANEL, _PANEL)
-        scale = overview.width / view.pixels.shape[1]
-        _outline(overview, view.quad * scale)
-        if column == 0:
-            _dots(overview, landmarks * scale)
+        overview = draw_overview(view, side=_PANEL, landmarks=landmarks if column == 0 else None)
         canvas.paste(overview, (left, top + _CAPTION))
         top += _CAPTION + _PANEL + _MARGIN
         write_caption(canvas, (left, top), "detail")
-        canvas.paste(_cut_detail(view, eye), (left, top + _CAPTION))
+        canvas.paste(cut_detail(view, eye, side=_PANEL), (left, top + _CAPTION))
     parts = "   ".join(f"{name} {value:.3f}" for name, value in score.components.items())
     write_caption(canvas, (_MARGIN, height - 2 * _CAPTION), f"score {score.value:.4f}   {parts}", size=20)
     return canvas
 
 
-def _place_in_quad(quad: NDArray[np.float64], point: NDArray[np.float32]) -> NDArray[np.float64]:
+def draw_overview(view: StageView, *, side: int, landmarks: NDArray[np.float32] | None = None) -> Image.Image:
+    """Return a step's picture, fitted into a square, with the outline of the face picture.
+
+    Args:
+        view: The step.
+        side: Of the square in pixels.
+        landmarks: Drawn as rings where given; (5, 2) in the view's pixels.
+    """
+    overview = fit_picture(view.pixels, side, side)
+    scale = overview.width / view.pixels.shape[1]
+    _outline(overview, view.quad * scale)
+    if landmarks is not None:
+        _dots(overview, landmarks * scale)
+    return overview
+
+
+def place_in_quad(quad: NDArray[np.float64], point: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return where a point lies inside a quad: (0, 0) is NW, (1, 1) is SE."""
     axes = np.stack([quad[3] - quad[0], quad[1] - quad[0]], axis=1)
     return np.asarray(np.linalg.solve(axes, point - quad[0]), dtype=np.float64)
 
 
-def _cut_detail(view: StageView, eye: NDArray[np.float64]) -> Image.Image:
+def cut_detail(view: StageView, place: NDArray[np.float64], *, side: int) -> Image.Image:
+    """Return a small part of a step's picture, enlarged to a square of ``side`` pixels.
+
+    Args:
+        view: The step.
+        place: Its centre, as of :func:`place_in_quad`: the same place in every step.
+        side: Of the square in pixels.
+    """
     east, south = view.quad[3] - view.quad[0], view.quad[1] - view.quad[0]
-    centre = view.quad[0] + eye[0] * east + eye[1] * south
+    centre = view.quad[0] + place[0] * east + place[1] * south
     half = 0.5 * _DETAIL * float(np.hypot(*east))
-    box = tuple(float(side) for side in (*(centre - half), *(centre + half)))
+    box = tuple(float(edge) for edge in (*(centre - half), *(centre + half)))
     image = Image.fromarray(view.pixels)
     # Enlarged pixels stay visible as squares: the point is to see what each step did to them.
-    return image.transform((_PANEL, _PANEL), Image.Transform.EXTENT, box, Image.Resampling.NEAREST)
+    return image.transform((side, side), Image.Transform.EXTENT, box, Image.Resampling.NEAREST)
 
 
 def _outline(image: Image.Image, quad: NDArray[np.float64]) -> None:

@@ -60,6 +60,28 @@ def load_encoded(path: Path) -> dict[str, NDArray[np.uint8]]:
         raise StoreError(f"{path}: damaged or missing face ({error}); delete it and run the same build again") from None
 
 
+def load_level(path: Path, side: int, *, channels: int = 3) -> NDArray[np.uint8]:
+    """Read one level of an encoded face, and no other byte of its levels.
+
+    Args:
+        path: As written by :func:`save_encoded`.
+        side: The smallest level of at least this side is returned, or the largest.
+        channels: Number of channels.
+    Returns:
+        (h, w, C) pixels.
+    Raises:
+        StoreError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            sides = {int(name.partition("x")[2]): name for name in archive.files}
+            chosen = min((one for one in sides if one >= side), default=max(sides))
+            face = {sides[chosen]: archive[sides[chosen]]}
+        return decode_level(face, sides[chosen], channels=channels)
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise StoreError(f"{path}: damaged or missing face ({error})") from None
+
+
 def decode_level(face: EncodedFace, name: str, *, channels: int = 3) -> NDArray[np.uint8]:
     """Return one level of an encoded face as (H, W, C) pixels.
 

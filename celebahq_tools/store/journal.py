@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import ConfigError, StoreError
+from celebahq_tools.store.reviews import Verdict, read_verdicts
 from celebahq_tools.types import ItemRecord
 
 # Raised whenever the tables change. A journal lives as long as one build, so that old ones are refused, not converted.
@@ -241,24 +242,26 @@ class Journal:
 
     def records(self) -> Iterator[ItemRecord]:
         """Yield every row in index order."""
-        for row in self._database.execute(f"SELECT {_COLUMNS} FROM items ORDER BY idx"):  # noqa: S608
-            index, file, sha256, landmarks, quad, zoom, fraction, score, parts, stage, reason, detail, secs, facts = row
-            yield ItemRecord(
-                index,
-                file,
-                sha256,
-                None if landmarks is None else np.array(json.loads(landmarks), np.float32),
-                None if quad is None else np.array(json.loads(quad), np.float64),
-                zoom,
-                fraction,
-                score,
-                json.loads(parts),
-                stage,
-                reason,
-                detail,
-                json.loads(secs),
-                json.loads(facts),
-            )
+        yield from self._read_records("ORDER BY idx", ())
+
+    def records_since(self, time: float) -> Iterator[tuple[float, ItemRecord]]:
+        """Yield the rows recorded at or after a time (seconds since 1970), each with when it was."""
+        query = f"SELECT finished, {_COLUMNS} FROM items WHERE finished >= ?"  # noqa: S608
+        for finished, *row in self._database.execute(query, (time,)):
+            yield finished, _read_row(row)
+
+    def find_records(self, indices: Iterable[int]) -> Iterator[ItemRecord]:
+        """Yield the rows of some indices, in the order given; those without a row are passed over."""
+        for index in indices:
+            yield from self._read_records("WHERE idx = ?", (index,))
+
+    def verdicts(self) -> dict[int, Verdict]:
+        """Return what people decided about faces, by source index."""
+        return read_verdicts(self._database)
+
+    def _read_records(self, clause: str, values: tuple[int, ...]) -> Iterator[ItemRecord]:
+        rows = self._database.execute(f"SELECT {_COLUMNS} FROM items {clause}", values)  # noqa: S608
+        yield from map(_read_row, rows)
 
     def close(self) -> None:
         """Close the database."""
@@ -278,3 +281,23 @@ def _quote(path: Path) -> str:
     from urllib.parse import quote
 
     return quote(str(path.absolute()))
+
+
+def _read_row(row: Sequence[Any]) -> ItemRecord:
+    index, file, sha256, landmarks, quad, zoom, fraction, score, parts, stage, reason, detail, seconds, facts = row
+    return ItemRecord(
+        index,
+        file,
+        sha256,
+        None if landmarks is None else np.array(json.loads(landmarks), np.float32),
+        None if quad is None else np.array(json.loads(quad), np.float64),
+        zoom,
+        fraction,
+        score,
+        json.loads(parts),
+        stage,
+        reason,
+        detail,
+        json.loads(seconds),
+        json.loads(facts),
+    )

@@ -10,7 +10,9 @@ from celebahq_cli.celebahq_build import build
 from celebahq_cli.celebahq_export import export
 from celebahq_cli.celebahq_import import import_
 from celebahq_cli.celebahq_label import label
+from celebahq_cli.celebahq_report import report
 from celebahq_cli.celebahq_restore import restore
+from celebahq_cli.celebahq_serve import serve
 from celebahq_cli.celebahq_status import status
 from celebahq_cli.celebahq_verify import info, verify
 from celebahq_cli.failures import Program
@@ -110,3 +112,5 @@ main.add_command(info)
 main.add_command(label)
 main.add_command(restore)
 main.add_command(verify)
+main.add_command(report)
+main.add_command(serve)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
+from celebahq_cli.celebahq_report import report_build
 from celebahq_cli.failures import report_failures
 
 PATH = click.Path(path_type=Path)
@@ -32,13 +34,14 @@ PATH = click.Path(path_type=Path)
 @click.option("--work", type=PATH, help="Folder for unfinished work, kept at the end.  [default: OUT.work, removed]")
 @click.option("--config", type=PATH, help="TOML file with any of these settings; flags override it.")
 @click.option("--overwrite", is_flag=True, default=None, help="Replace an existing OUT.")
+@click.option("--report/--no-report", "report", default=True, help="Make OUT's name with .report.html.  [default: yes]")
 @click.option("--dry-run", is_flag=True, help="Print the settings and the plan, and stop.")
-def build(config: Path | None, dry_run: bool, **flags: object) -> None:
+def build(config: Path | None, dry_run: bool, report: bool, **flags: object) -> None:
     """Build a multi-resolution HDF5 dataset of aligned faces.
 
     Each photograph is cleaned of JPEG artifacts, super-resolved, padded, cropped along its landmarks and scored;
-    the best are kept. A manifest, OUT's name with .manifest.csv, says what became of every photograph. A build that
-    was stopped goes on when the same command is run again.
+    the best are kept. A manifest, OUT's name with .manifest.csv, says what became of every photograph, and a report
+    shows it. A build that was stopped goes on when the same command is run again.
     """
     with report_failures("run the same command again to go on, finished work is kept"):
         from celebahq_cli.progress import BuildProgress
@@ -59,7 +62,7 @@ def build(config: Path | None, dry_run: bool, **flags: object) -> None:
         if dry_run:
             return
         with BuildProgress() as progress:
-            summary = run_build(settings, progress)
+            summary = run_build(settings, progress, look_back=partial(report_build, settings) if report else None)
     click.echo(
         f"Found {summary.found}, ranked {summary.ranked}, kept {summary.kept} (score >= {summary.threshold:.4f})."
     )

@@ -76,3 +76,35 @@ class StepProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class ReportProgress:
+    """Draws one bar per part of a report on standard error; a `with` block closes the last."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._what = ""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Move the bar of ``what``; another name starts another bar."""
+        from tqdm import tqdm
+
+        if what != self._what:
+            self.close()
+            self._bar = tqdm(total=total, desc=f"report: {what}", dynamic_ncols=True, leave=False)
+            self._what = what
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar, self._what = None, ""
+
+    def __enter__(self) -> ReportProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,9 +1,9 @@
 "use strict";
 // A Play button beside every slider over time.
 
-for (const slides of document.querySelectorAll(".slides")) {
+function addPlay(slides) {
   const slider = slides.querySelector("input[type=range]");
-  if (Number(slider.max) < 1) continue;
+  if (Number(slider.max) < 1 || slides.querySelector(".play")) return;
   const button = make("button", { type: "button", className: "button play" }, "Play");
   let timer = null;
   const stop = () => {
@@ -28,3 +28,7 @@ for (const slides of document.querySelectorAll(".slides")) {
   slider.addEventListener("input", (event) => { if (event.isTrusted && timer !== null) stop(); });
   slides.append(button);
 }
+
+const addPlays = () => document.querySelectorAll(".slides").forEach(addPlay);
+addPlays();
+document.addEventListener("renewed", addPlays);

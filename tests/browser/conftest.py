@@ -87,6 +87,32 @@ class Browser:
         ]
         return [address for address in addresses if not address.startswith(("data:", "blob:"))]
 
+    def find(self, selector):
+        """Return the first element of a CSS selector."""
+        return self.driver.find_element("css selector", selector)
+
+    def find_all(self, selector):
+        """Return all elements of a CSS selector."""
+        return self.driver.find_elements("css selector", selector)
+
+    def click(self, selector):
+        """Click the first element of a CSS selector, wherever the page is scrolled to."""
+        self.run("document.querySelector(arguments[0]).click()", selector)
+
+    def press(self, *keys):
+        """Press keys, one after the other, wherever the focus is."""
+        from selenium.webdriver import ActionChains
+
+        for key in keys:
+            ActionChains(self.driver).send_keys(key).perform()
+
+    def wait(self, condition, *, seconds=120):
+        """Wait until a script, or a function of nothing, returns something true, and return it."""
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        ask = (lambda _: self.run(condition)) if isinstance(condition, str) else (lambda _: condition())
+        return WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(ask)
+
     def find_pale_text(self):
         """Return text that is hard to read against its background."""
         return self.run(_FIND_PALE_TEXT)

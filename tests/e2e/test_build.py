@@ -20,7 +20,7 @@ from celebahq_tools.source.landmark_file import COLUMNS
 from celebahq_tools.source.samples import Variation, render_variation, write_sample_folder
 
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
-QUICK = ("--size", "128", "--dejpeg", "none", "--sr", "lanczos")
+QUICK = ("--size", "128", "--dejpeg", "none", "--sr", "lanczos", "--no-report")
 
 
 def run(*arguments, **options):

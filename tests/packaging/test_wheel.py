@@ -30,8 +30,12 @@ def test_the_wheel_holds_licence_notice_types_and_manifests(wheel):
     assert {Path(name).name for name in names if ".dist-info/licenses/" in name} == {"LICENSE", "NOTICE"}
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     assert "celebahq_manifests/weights.toml" in names
-    pages = {"templates/page.html.j2", "templates/parts.html.j2", "static/page.css", "static/page.js"}
-    assert {f"celebahq_tools/pages/{name}" for name in pages} <= set(names)
+    names = set(names)
+    pages = "templates/page.html.j2 templates/parts.html.j2 static/page.css static/page.js static/served.js"
+    assert {f"celebahq_tools/pages/{name}" for name in pages.split()} <= names
+    report = "templates/face.html.j2 templates/faces.html.j2 templates/steps.html.j2 static/faces.css static/faces.js"
+    assert {f"celebahq_tools/report/{name}" for name in report.split()} <= names
+    assert "celebahq_tools/serve/static/live.js" in names
 
 
 def test_the_wheel_ships_no_third_party_weights(wheel):
