@@ -41,16 +41,17 @@ demo: $(STAMP)
 	$(BIN)/celebahq sheet demo/faces.h5 --out demo/contact_sheet.png --columns 4 --thumb 256
 	@echo "==> 4/5 the same photographs built without the nets, scored against those built with them: demo/score.png"
 	$(BIN)/celebahq build --in demo/photos --out demo/plain.h5 --dejpeg none --sr lanczos
-	$(BIN)/swd score demo/faces.h5 demo/plain.h5 --num-images 12 --plot demo/score.png
+	$(BIN)/swd score demo/faces.h5 demo/plain.h5 --num-images 12 --plot demo/score.png --report demo/score.html
 	@echo "==> 5/5 a minute of training on the twelve faces, to see it run: demo/run"
 	$(BIN)/pggan train --data demo/faces.h5 --preset tiny --resolution 16 --batch 8 --kimg 8 --mirror --run-dir demo/run
 	$(BIN)/pggan generate demo/run --num 24 --out demo/generated.png
+	$(BIN)/pggan report demo/run --out demo/training.html
 	@echo "==> done; look at:"
 	@echo "    demo/stages.png          every step of one face, with its score"
 	@echo "    demo/contact_sheet.png   the dataset, best score first"
 	@echo "    demo/faces.h5            the dataset; demo/faces.manifest.csv says what became of every photograph"
-	@echo "    demo/score.png           what the nets change, level by level"
-	@echo "    demo/run/                samples, curves and checkpoints of the training"
+	@echo "    demo/score.html          what the nets change, level by level (demo/score.png: the figure alone)"
+	@echo "    demo/training.html       the training: samples, curves, speed; its checkpoints are in demo/run"
 	@echo "    demo/generated.png       what it draws after a minute: beginnings, no faces yet"
 
 bench: $(STAMP)

@@ -134,40 +134,50 @@ def _estimate_rest(record: RunRecord) -> str:
 
 
 def _show_samples(record: RunRecord) -> Section:
+    chosen = _thin(record.grids, MOST_FRAMES)
+    embedded = [(images, _embed_grid_of(path), path) for images, path in chosen]
+    frames = [(f"{images / 1000:g} thousand images", source) for images, source, _ in embedded if source is not None]
+    small = record.reals is not None and _is_small(record.reals)
+    reals = _show_reals(record, pixelated=small)
     parts: list[Markup | str] = []
-    if record.grids:
-        chosen = _thin(record.grids, MOST_FRAMES)
-        frames = [(f"{images / 1000:g} thousand images", _embed_grid_of(path)) for images, path in chosen]
+    if frames:
         alt = "Images that the generator draws from the same latents"
-        small = _is_small(chosen[-1][1])
         slides = make_slides(frames, name="samples", alt=alt, pixelated=small)
-        reals = _show_reals(record, pixelated=small)
         parts.append(make_grid([slides, reals], least=420) if reals else slides)
-        if len(chosen) < len(record.grids):
-            parts.append(make_paragraph(f"{len(chosen)} of {len(record.grids)} grids, evenly spaced.", kind="muted"))
     else:
         parts.append(make_paragraph("No sample grids were found in the folder samples.", kind="note"))
-        reals = _show_reals(record, pixelated=False)
         parts += [reals] if reals else []
+    if len(chosen) < len(record.grids):
+        parts.append(make_paragraph(f"{len(chosen)} of {len(record.grids)} grids, evenly spaced.", kind="muted"))
+    damaged = [path.name for _, source, path in embedded if source is None]
+    if damaged:
+        parts.append(make_paragraph(f"Damaged and left out: {', '.join(damaged)}.", kind="warning"))
     lead = "The running average of the generator, always from the same latents. Move the slider, or press Play."
-    return Section("samples", "Samples over time", join_parts(parts), lead if len(record.grids) > 1 else "")
+    return Section("samples", "Samples over time", join_parts(parts), lead if len(frames) > 1 else "")
 
 
 def _show_reals(record: RunRecord, *, pixelated: bool) -> Markup | None:
-    if record.reals is None:
+    source = None if record.reals is None else _embed_grid_of(record.reals)
+    if source is None:
         return None
-    source = _embed_grid_of(record.reals)
     return make_figure(source, alt="Real images of the dataset", caption="Reals, to compare with", pixelated=pixelated)
 
 
 def _is_small(path: Path) -> bool:
-    with Image.open(path) as picture:
-        return max(picture.size) <= _SMALL
+    try:
+        with Image.open(path) as picture:
+            return max(picture.size) <= _SMALL
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False
 
 
-def _embed_grid_of(path: Path) -> str:
-    facts = path.stat()
-    return _embed_grid(path, facts.st_mtime_ns, facts.st_size)
+def _embed_grid_of(path: Path) -> str | None:
+    """Return a grid as a data address, or None if it is damaged or was taken away meanwhile."""
+    try:
+        facts = path.stat()
+        return _embed_grid(path, facts.st_mtime_ns, facts.st_size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 @lru_cache(maxsize=4 * MOST_FRAMES)

@@ -222,6 +222,17 @@ def test_a_video_in_the_run_folder_is_embedded_and_a_huge_one_only_named(run, mo
     assert "walk.mp4 (0 MB) is too large to embed" in page.text
 
 
+def test_a_grid_that_is_damaged_inside_is_left_out_and_named(run):
+    path = sorted(run.glob("samples/fakes-*.png"))[1]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    path.write_bytes(data)
+    page = Page(render_run_page(run))
+    assert f"Damaged and left out: {path.name}." in page.text
+    shown = [image["alt"] for image in page.find("img") if "same latents" in image["alt"]]
+    assert len(shown) == len(list(run.glob("samples/fakes-*.png"))) - 1
+
+
 def test_a_long_run_shows_a_bounded_number_of_grids_with_the_first_and_the_last(run):
     first = next(run.glob("samples/fakes-*.png"))
     for number in range(1000, 1000 + 3 * MOST_FRAMES):
