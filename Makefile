@@ -47,6 +47,7 @@ demo: $(STAMP)
 	$(BIN)/pggan generate demo/run --num 24 --out demo/generated.png
 	$(BIN)/pggan report demo/run --out demo/training.html
 	@echo "==> done; look at:"
+	@echo "    demo/faces.report.html   the dataset: is it good? every face, score and rejection"
 	@echo "    demo/stages.png          every step of one face, with its score"
 	@echo "    demo/contact_sheet.png   the dataset, best score first"
 	@echo "    demo/faces.h5            the dataset; demo/faces.manifest.csv says what became of every photograph"
