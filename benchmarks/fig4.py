@@ -2,11 +2,13 @@
 
     python -m benchmarks.fig4 measure fig4.json
     python -m benchmarks.fig4 report fig4.json
+    python -m benchmarks.fig4 count
 
 Networks and step are those of the preset celebahq-1024, full width. Up to 128x128 the CPU time of a step is measured,
 on one thread; above, it follows from a fit to what was measured: a * multiplications + b * activations. From 64x64 on
 every doubling adds as many multiplications as the one before, and twice the activations. Times on a GPU differ; their
-ratios differ less.
+ratios differ less. ``count`` measures nothing: it gives the ratio if time goes with multiplications alone, and if it
+goes with activations alone; every mixture of the two lies between.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from scipy.optimize import nnls
 
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.config import resolve_config
+from pggan_core import convolution
 from pggan_core.architecture import NetworkConfig, count_maps
 from pggan_core.config import TrainConfig
 from pggan_core.networks import Discriminator, Generator
@@ -44,6 +47,8 @@ SCHEDULES = {"600 + 600": (600.0, 600.0), "800 + 800": (800.0, 800.0), "300 + 30
 def measure(path: Path, repeats: int, last: int) -> None:
     """Store the CPU seconds a step takes per image at each level up to ``last``; levels stored already are left out."""
     torch.set_num_threads(1)
+    # A GPU has no such shortcut, and the fit counts plain convolutions.
+    convolution.pays_winograd = lambda *_: False  # type: ignore[assignment]
     stored: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     settings = {**find_preset("celebahq-1024").settings, "device": "cpu"}
     config = resolve_config(TrainConfig, preset=settings)
@@ -141,6 +146,22 @@ def report(path: Path) -> None:
         f"fitted without {4 << last}x{4 << last} it gives {before:.2f} CPU s there, measured {seconds[last]:.2f}; "
         f"fading in at {fade_key}x{fade_key} takes {fade:.2f} times as long\n"
     )
+    compare(seconds, fade)
+
+
+def count() -> None:
+    """Print the ratios that follow from counting alone."""
+    config = resolve_config(TrainConfig, preset=find_preset("celebahq-1024").settings)
+    works = [count_work(config, level) for level in range(LEVELS + 1)]
+    for kind, name in enumerate(("multiplications", "activations")):
+        print(f"time in proportion to {name}; hours scaled to the paper's 520 at fixed resolution\n")
+        unit = 520 * 3600 / IMAGES / works[LEVELS][kind]
+        compare([work[kind] * unit for work in works], 1.0)
+        print()
+
+
+def compare(seconds: list[float], fade: float) -> None:
+    """Print the hours of 6.4 million images for every schedule."""
     fixed = IMAGES * seconds[LEVELS] / 3600
     print(f"| schedule, kimg (stable + fade) | reaches | hours, growing | hours, fixed | ratio | paper {PAPER:.1f} |")
     print("|---|---|---|---|---|---|")
@@ -156,15 +177,17 @@ def report(path: Path) -> None:
 def main() -> None:
     """Do what the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["measure", "report"])
-    parser.add_argument("file", type=Path)
+    parser.add_argument("command", choices=["measure", "report", "count"])
+    parser.add_argument("file", type=Path, nargs="?", default=Path("fig4.json"))
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--last", type=int, default=max(BATCHES), help="highest level measured; 5 is 128x128")
     options = parser.parse_args()
     if options.command == "measure":
         measure(options.file, options.repeats, options.last)
-    else:
+    elif options.command == "report":
         report(options.file)
+    else:
+        count()
 
 
 if __name__ == "__main__":
