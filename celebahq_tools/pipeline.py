@@ -7,7 +7,7 @@ import platform
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,17 @@ from typing import Protocol
 
 import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from celebahq_tools import __version__
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.build_config import BuildConfig
 from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.plan import Plan, plan_build
-from celebahq_tools.process import FaceMaker, MadeFace, face_path
+from celebahq_tools.process import FACES_PER_FOLDER, FaceMaker, MadeFace, face_path
 from celebahq_tools.rank.spectrum import COMPONENT_NAMES
 from celebahq_tools.selection import Choice
+from celebahq_tools.source.item_table import list_indices
 from celebahq_tools.store.encoding import load_encoded, save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
@@ -176,18 +178,24 @@ class _Build:
 
     def make_all(self) -> None:
         """Work on every photograph that the journal does not know yet."""
-        done = self.journal.done()
-        pending = [item for item in self.plan.items if item.index not in done]
-        total = len(self.plan.items)
-        self.listener.begin_stage("faces", total=total, done=total - len(pending))
+        indices = list_indices(self.plan.items)
+        pending = indices[~np.isin(indices, self.journal.done(), assume_unique=True)]
+        self.listener.begin_stage("faces", total=len(indices), done=len(indices) - len(pending))
         self._make(pending)
 
-    def _make(self, pending: Sequence[SourceItem]) -> None:
-        """Work on photographs and record what becomes of them, deleting the worst faces when too many wait."""
-        for shard in sorted({face_path(self.faces, item.index).parent for item in pending}):
-            shard.mkdir(exist_ok=True)
-        if not pending:
+    def _make(self, pending: NDArray[np.int64]) -> None:
+        """Work on photographs and record what becomes of them, deleting the worst faces when too many wait.
+
+        Args:
+            pending: Source indices, ascending.
+        """
+        if not len(pending):
             return
+        for shard in np.unique(pending // FACES_PER_FOLDER):
+            face_path(self.faces, int(shard) * FACES_PER_FOLDER).parent.mkdir(exist_ok=True)
+        places = np.flatnonzero(np.isin(list_indices(self.plan.items), pending, assume_unique=True))
+        # One by one: items are made when a worker comes free for them.
+        items = (self.plan.items[int(place)] for place in places)
         token = ""
         local = self.config.backend == "loky"
         if not local:
@@ -195,7 +203,7 @@ class _Build:
             token = secrets.token_hex(16)
             write_text_atomically(self.faces / TOKEN, token)
         work = FaceMaker(self.config, self.faces, token)
-        for made in map_unordered(work, pending, self._hire(len(pending)), give_up=_give_up, halve=local):
+        for made in map_unordered(work, items, self._hire(len(pending)), give_up=_give_up, halve=local):
             if made.face is not None:
                 save_encoded(face_path(self.faces, made.index), made.face)
             self.journal.record(made.record)
@@ -224,7 +232,7 @@ class _Build:
             if damaged is None:
                 break
             self.journal.mark_deleted([damaged])
-        part = {item.index for item in self.plan.items}
+        part = set(list_indices(self.plan.items).tolist())
         rejected = self.journal.count_reasons(part)
         found, kept = len(part), len(choice.kept)
         out, manifest = self.config.out, manifest_path(self.config.out)
@@ -242,11 +250,11 @@ class _Build:
         """
         while True:
             choice = self.plan.choose(self.journal)
-            missing = set(choice.kept.tolist()) - self.journal.stored()
+            missing = sorted(set(choice.kept.tolist()) - self.journal.stored())
             if not missing:
                 return choice
             self.listener.begin_stage("faces again", total=len(missing), done=0)
-            self._make([item for item in self.plan.items if item.index in missing])
+            self._make(np.array(missing))
 
     def _write(self, choice: Choice) -> int | None:
         """Write the files; returns the index of a damaged face instead, if there is one."""
@@ -276,7 +284,7 @@ class _Build:
         return None
 
     def _write_manifest(self, choice: Choice) -> None:
-        part = {item.index for item in self.plan.items}
+        part = set(list_indices(self.plan.items).tolist())
         write_manifest(
             manifest_path(self.config.out),
             (record for record in self.journal.records() if record.index in part),

@@ -14,6 +14,7 @@ from celebahq_tools.errors import ConfigError, InputError
 from celebahq_tools.restore import Kind, load_restorer
 from celebahq_tools.selection import Choice, choose_faces, choose_listed
 from celebahq_tools.source.celeba import find_image_folder, find_landmark_file, list_celeba
+from celebahq_tools.source.item_table import ItemTable, list_indices
 from celebahq_tools.source.selection_file import SelectionRow, read_selection_file
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.streams import STREAM_FORMAT
@@ -47,8 +48,7 @@ class Plan:
         """Return which faces go into the dataset, as far as the journal knows."""
         if self.order is not None:
             return choose_listed(journal, self.order)
-        among = np.fromiter((item.index for item in self.items), np.int64, len(self.items))
-        return choose_faces(journal, self.config.keep, among=among)
+        return choose_faces(journal, self.config.keep, among=list_indices(self.items))
 
     @property
     def most_waiting(self) -> int:
@@ -109,9 +109,7 @@ def _describe_restorer(kind: Kind, name: str, device: str) -> str:
     return name
 
 
-def _pick_items(
-    items: list[SourceItem], rows: list[SelectionRow], select: Path
-) -> tuple[list[SourceItem], NDArray[np.int64]]:
+def _pick_items(items: ItemTable, rows: list[SelectionRow], select: Path) -> tuple[ItemTable, NDArray[np.int64]]:
     """Return the items that a selection names, in source order, and their indices in the selection's order."""
     by_file = {item.file: item for item in items}
     missing = [
@@ -126,4 +124,4 @@ def _pick_items(
             f"{', '.join(missing[:_NAMES_SHOWN])}{more}; complete the folder, or take their rows out"
         )
     order = np.array([by_file[row.file].index for row in rows], np.int64)
-    return [items[index] for index in np.sort(order)], order
+    return items.take(np.sort(order)), order

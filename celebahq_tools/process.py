@@ -26,6 +26,8 @@ from celebahq_tools.store.encoding import EncodedFace, encode_face, save_encoded
 from celebahq_tools.types import ItemRecord, Pixels, SourceItem
 from celebahq_tools.workers import use_one_thread
 
+FACES_PER_FOLDER = 1000
+
 # Errors of the machine, not of a photograph: going on would reject every photograph that follows.
 _FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
 
@@ -238,4 +240,4 @@ class FaceMaker:
 
 def face_path(faces: Path, index: int) -> Path:
     """Return where a finished face waits; a thousand to a folder, so that no folder grows past what is quick."""
-    return faces / f"{index // 1000:05d}" / f"{index:08d}.npz"
+    return faces / f"{index // FACES_PER_FOLDER:05d}" / f"{index:08d}.npz"

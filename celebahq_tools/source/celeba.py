@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from celebahq_tools.errors import InputError, RejectionError
-from celebahq_tools.source.landmark_file import LandmarkRow, read_landmark_file
-from celebahq_tools.types import SourceItem
+from celebahq_tools.source.item_table import ItemTable
+from celebahq_tools.source.landmark_file import LandmarkRow, iterate_landmark_file
 
 _IMAGE_FOLDERS = ("img_celeba", "Img/img_celeba")
 _LANDMARK_FILES = (
@@ -47,7 +52,7 @@ def find_image_folder(folder: Path) -> Path:
     raise InputError(f"{folder}: no {_IMAGE_FOLDERS[0]}/ folder with the in-the-wild photographs")
 
 
-def list_celeba(folder: Path, landmark_file: Path | None = None) -> list[SourceItem]:
+def list_celeba(folder: Path, landmark_file: Path | None = None) -> ItemTable:
     """Return one item per photograph or landmark row, in the order of the landmark file.
 
     An item's index is the row number, so that it equals the official ``orig_idx``. Files in the image folder that no
@@ -59,24 +64,27 @@ def list_celeba(folder: Path, landmark_file: Path | None = None) -> list[SourceI
     Raises:
         InputError: If the folder or its landmark file cannot be used at all.
     """
-    rows = read_landmark_file(landmark_file or find_landmark_file(folder))
+    rows = iterate_landmark_file(landmark_file or find_landmark_file(folder))
     images = find_image_folder(folder)
     try:
-        present = {path.name for path in images.iterdir() if path.name[0] != "."}
+        present = {entry.name for entry in os.scandir(images) if entry.name[0] != "."}
     except OSError as error:
         raise InputError(f"{images}: cannot list the folder: {error.strerror}") from None
-    unlisted = sorted(present - {row.file for row in rows})
-    rows += [LandmarkRow(name, None, RejectionError("landmarks", "missing", "no row names it")) for name in unlisted]
-    if not rows:
+    items = ItemTable(images, _check_rows(rows, images.name, present))
+    if not items:
         raise InputError(f"{folder}: neither landmarks nor photographs in it")
-    return [_make_item(index, row, images, present) for index, row in enumerate(rows)]
+    return items
 
 
-def _make_item(index: int, row: LandmarkRow, images: Path, present: set[str]) -> SourceItem:
-    problem = row.problem
-    if row.file not in present:
+def _check_rows(
+    rows: Iterable[LandmarkRow], folder: str, present: set[str]
+) -> Iterator[tuple[str, NDArray[np.float32] | None, RejectionError | None]]:
+    """Yield what is known of each row's photograph, then of those that no row names."""
+    named: set[str] = set()
+    for row in rows:
+        named.add(row.file)
         # Also turns away names such as "../secret.jpg": only direct children of the folder are present.
-        problem = RejectionError("source", "missing_file", f"not in {images.name}/")
-    # A name that is not valid unicode is still listed, in a form that text files can hold.
-    listed = row.file.encode("utf-8", "backslashreplace").decode("utf-8")
-    return SourceItem(index, listed, images / row.file, row.points, problem)
+        missing = None if row.file in present else RejectionError("source", "missing_file", f"not in {folder}/")
+        yield row.file, row.points, missing or row.problem
+    for name in sorted(present - named):
+        yield name, None, RejectionError("landmarks", "missing", "no row names it")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,12 @@ class LandmarkRow:
 
 
 def read_landmark_file(path: Path) -> list[LandmarkRow]:
-    """Return the rows of a landmark file in file order.
+    """Return the rows of a landmark file in file order; see :func:`iterate_landmark_file`."""
+    return list(iterate_landmark_file(path))
+
+
+def iterate_landmark_file(path: Path) -> Iterator[LandmarkRow]:
+    """Yield the rows of a landmark file in file order, each made only when it is asked for.
 
     The text format has a line with the count, a line with the ten column names, then ``name x y x y ...``. The CSV
     format has one header line whose ten columns may stand in any order. JSON is as
@@ -46,46 +53,46 @@ def read_landmark_file(path: Path) -> list[LandmarkRow]:
         raise InputError(f"{path}: cannot read the landmarks: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected CelebA's list_landmarks_celeba.txt or its CSV") from None
-    rows = _read_json(path, text) if text.lstrip()[:1] in ("{", "[") else _read_table(path, text)
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.file] = counts.get(row.file, 0) + 1
-    return [_mark_repeat(row, counts[row.file]) for row in rows]
+    read = _read_json if text.lstrip()[:1] in ("{", "[") else _read_table
+    # Twice: a row can be told to be a repeat only when all names are known.
+    seen: set[str] = set()
+    repeats = Counter(row.file for row in read(path, text) if row.file in seen or seen.add(row.file))  # type: ignore[func-returns-value]
+    for row in read(path, text):
+        yield _mark_repeat(row, 1 + repeats[row.file])
 
 
-def _read_json(path: Path, text: str) -> list[LandmarkRow]:
-    rows = []
+def _read_json(path: Path, text: str) -> Iterator[LandmarkRow]:
     for name, value in read_json_rows(path, text):
         try:
-            rows.append(_check_finite(name, parse_points(value)))
+            yield _check_finite(name, parse_points(value))
         except ValueError as error:
-            rows.append(_bad_row(name, "malformed", str(error)))
-    return rows
+            yield _bad_row(name, "malformed", str(error))
 
 
-def _read_table(path: Path, text: str) -> list[LandmarkRow]:
-    first, _, rest = text.partition("\n")
-    fields = _split_csv(text) if "," in first else _split_text(path, first, rest)
-    header, lines = fields
+def _read_table(path: Path, text: str) -> Iterator[LandmarkRow]:
+    first = text.partition("\n")[0]
+    header, lines = _split_csv(text) if "," in first else _split_text(path, text)
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise InputError(
             f"{path}: the header lacks {', '.join(missing)}; expected the ten columns {COLUMNS[0]} ... {COLUMNS[-1]}"
         )
     order = [header.index(column) for column in COLUMNS]
-    return [_parse_row(cells, order, width=len(header)) for cells in lines if cells]
+    for cells in lines:
+        if cells:
+            yield _parse_row(cells, order, width=len(header))
 
 
-def _split_text(path: Path, first: str, rest: str) -> tuple[list[str], list[list[str]]]:
-    if not re.fullmatch(r"\s*\d+\s*", first):
+def _split_text(path: Path, text: str) -> tuple[list[str], Iterator[list[str]]]:
+    lines = io.StringIO(text)
+    if not re.fullmatch(r"\s*\d+\s*", next(lines, "")):
         raise InputError(f"{path}: the first line is neither a count (CelebA's text format) nor a CSV header")
-    header, _, body = rest.partition("\n")
-    return ["file", *header.split()], [line.split() for line in body.splitlines()]
+    return ["file", *next(lines, "").split()], (line.split() for line in lines)
 
 
-def _split_csv(text: str) -> tuple[list[str], list[list[str]]]:
-    rows = list(csv.reader(io.StringIO(text)))
-    return [cell.strip() for cell in rows[0]], rows[1:]
+def _split_csv(text: str) -> tuple[list[str], Iterator[list[str]]]:
+    rows = csv.reader(io.StringIO(text))
+    return [cell.strip() for cell in next(rows)], rows
 
 
 def _parse_row(cells: list[str], order: list[int], *, width: int) -> LandmarkRow:

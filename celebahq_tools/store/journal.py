@@ -190,9 +190,10 @@ class Journal:
             self._database.executemany("UPDATE items SET stored = 0 WHERE idx = ?", [(index,) for index in gone])
         self._stored -= gone
 
-    def done(self) -> set[int]:
-        """Return the indices that have a row."""
-        return {row[0] for row in self._database.execute("SELECT idx FROM items")}
+    def done(self) -> NDArray[np.int64]:
+        """Return the indices that have a row, ascending."""
+        rows = self._database.execute("SELECT idx FROM items ORDER BY idx")
+        return np.fromiter((row[0] for row in rows), np.int64)
 
     def count_done(self) -> int:
         """Return the number of photographs that have a row."""

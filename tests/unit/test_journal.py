@@ -45,7 +45,7 @@ def test_records_come_back_exactly_and_in_index_order(journal):
     assert rows[2].components == {"breadth": 0.1 + 1 / 3}
     np.testing.assert_array_equal(rows[2].quad, face(2, 1 / 3).quad)
     np.testing.assert_array_equal(rows[2].landmarks, face(2, 1 / 3).landmarks)
-    assert journal.done() == {0, 1, 2}
+    assert journal.done().tolist() == [0, 1, 2]
 
 
 def test_scores_come_in_index_order(journal):
@@ -64,7 +64,7 @@ def test_deleted_faces_wait_no_more_and_stay_in_the_ranking(journal):
     assert journal.count_stored() == 2
     assert journal.scores()[0].tolist() == [0, 1, 2]
     journal.forget([0])
-    assert journal.done() == {1, 2}
+    assert journal.done().tolist() == [1, 2]
     assert journal.count_done() == 2
     journal.record(rejection(1))
     assert journal.stored() == {2}
@@ -135,7 +135,7 @@ def test_a_reopened_journal_knows_its_settings_and_rows(tmp_path):
         journal.record(face(0, 0.5))
     with Journal(path) as journal:
         journal.bind_settings({"size": "1024", "sr": "a"})
-        assert journal.done() == {0}
+        assert journal.done().tolist() == [0]
         with pytest.raises(ConfigError, match=r"other settings \(new: None -> x; size: 1024 -> 512; sr: a -> None\)"):
             journal.bind_settings({"size": "512", "new": "x"})
 

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+
+from celebahq_tools.errors import RejectionError
+from celebahq_tools.source.item_table import ItemTable, list_indices
+
+POINTS = np.arange(10, dtype=np.float32).reshape(5, 2)
+GREY = RejectionError("landmarks", "missing")
+
+
+def make_table():
+    rows = [
+        ("a.jpg", POINTS, None),
+        ("b\udcff.jpg", None, GREY),
+        ("c.jpg", POINTS + 1, GREY),
+        ("d.jpg", POINTS + 2, None),
+    ]
+    return ItemTable(Path("photos"), iter(rows))
+
+
+def test_items_come_out_as_they_went_in():
+    table = make_table()
+    assert len(table) == 4
+    first, second, third, _ = table
+    assert (first.index, first.file, first.path, first.problem) == (0, "a.jpg", Path("photos/a.jpg"), None)
+    np.testing.assert_array_equal(first.landmarks, POINTS)
+    assert (second.index, second.landmarks, second.problem) == (1, None, GREY)
+    # The name as text files can hold it; the path as the folder has it.
+    assert (second.file, second.path.name) == ("b\\udcff.jpg", "b\udcff.jpg")
+    np.testing.assert_array_equal(third.landmarks, POINTS + 1)
+
+
+def test_parts_keep_the_source_indices():
+    table = make_table()
+    assert [item.index for item in table[1:3]] == [1, 2]
+    assert [item.file for item in table.take(np.array([0, 3]))[1:]] == ["d.jpg"]
+    assert list_indices(table[2:]).tolist() == [2, 3]
+    assert list_indices([table[3], table[0]]).tolist() == [3, 0]
+    assert table[-1].index == 3
