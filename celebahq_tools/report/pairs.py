@@ -57,15 +57,22 @@ def find_pairs(thumbs: Thumbs, *, count: int = 24) -> list[Pair]:
 
 
 def _propose(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return both numbers of the pairs with the nearest hashes."""
+    """Return both numbers of the pairs with the nearest hashes; memory stays bounded however many are near."""
+    table = np.empty((3, 0), np.int64)
     found: list[NDArray[np.int64]] = []
+    waiting, limit = 0, MAX_HASH_DISTANCE
     for one in range(len(hashes) - 1):
         distance = np.bitwise_count(hashes[one + 1 :] ^ hashes[one])
-        near = np.flatnonzero(distance <= MAX_HASH_DISTANCE)
-        if len(near):
-            found.append(np.stack([np.full(len(near), one), near + one + 1, distance[near].astype(np.int64)]))
-    if not found:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    table = np.concatenate(found, axis=1)
-    table = table[:, np.argsort(table[2], kind="stable")[:_MOST_COMPARED]]
+        near = np.flatnonzero(distance <= limit)
+        found.append(np.stack([np.full(len(near), one), near + one + 1, distance[near].astype(np.int64)]))
+        waiting += len(near)
+        if waiting > 20 * _MOST_COMPARED:
+            table, found, waiting = _keep_nearest([table, *found]), [], 0
+            limit = int(table[2, -1])
+    table = _keep_nearest([table, *found])
     return table[0], table[1]
+
+
+def _keep_nearest(tables: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    table = np.concatenate(tables, axis=1)
+    return table[:, np.argsort(table[2], kind="stable")[:_MOST_COMPARED]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Literal, cast
 
@@ -29,15 +30,13 @@ class Reviews:
     Args:
         path: The journal; it must exist.
     Raises:
-        StoreError: If there is no such journal, or it cannot be written.
+        StoreError: If there is no such journal.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise StoreError(f"{path}: no journal; give the --work folder of a build")
         self.path = path
-        with self._connect() as database:
-            database.execute(_SCHEMA)
 
     def add(self, index: int, verdict: str) -> None:
         """Decide about a face; an empty verdict takes back what was decided.
@@ -49,7 +48,7 @@ class Reviews:
             raise ConfigError(f"verdict {verdict!r}: must be accepted, refused, or empty")
         if not 0 <= index < 2**63:  # what a row of the database can be
             raise ConfigError(f"face {index}: the journal has no face of this index")
-        with self._connect() as database:
+        with _Writing(self.path) as database:
             known = database.execute("SELECT 1 FROM items WHERE idx = ? AND score IS NOT NULL", (index,)).fetchone()
             if known is None:
                 raise ConfigError(f"face {index}: the journal has no face of this index")
@@ -58,7 +57,7 @@ class Reviews:
 
     def undo(self) -> int | None:
         """Take back the newest verdict; returns whose it was, or None if there is none."""
-        with self._connect() as database:
+        with _Writing(self.path) as database:
             row = database.execute("SELECT id, idx FROM reviews ORDER BY id DESC LIMIT 1").fetchone()
             if row is None:
                 return None
@@ -67,15 +66,16 @@ class Reviews:
 
     def verdicts(self) -> dict[int, Verdict]:
         """Return what counts now, by source index."""
-        with self._connect() as database:
-            return read_verdicts(database)
+        # Reading waits for nobody, not even for a build that was halted while it wrote.
+        try:
+            with closing(sqlite3.connect(self.path, timeout=_PATIENCE)) as database:
+                return read_verdicts(database)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: cannot read reviews: {error}") from None
 
-    def _connect(self) -> _Connection:
-        return _Connection(self.path)
 
-
-class _Connection:
-    """A database for one block: one transaction, closed at its end. Threads of a server each get their own."""
+class _Writing:
+    """A journal for one transaction, with its table of reviews. Threads of a server each get their own."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -84,8 +84,9 @@ class _Connection:
         try:
             self._database = sqlite3.connect(self._path, timeout=_PATIENCE)
             self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute(_SCHEMA)
         except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: cannot write reviews: {error}") from None
+            raise StoreError(f"{self._path}: cannot write reviews: {error}; is a build writing for long?") from None
         return self._database
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
+from celebahq_tools.errors import StoreError
 from celebahq_tools.source.samples import write_sample_folder
+from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.reviews import Reviews
 
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
@@ -36,6 +38,14 @@ def stop_server(process):
     assert process.wait(60) in (0, 130)
 
 
+def count_rows(journal):
+    try:
+        with Journal.open_readonly(journal) as opened:
+            return opened.count_done()
+    except StoreError:  # the build has only begun
+        return 0
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     """A work folder of a build that was halted when some of its faces were made, and the build."""
@@ -44,9 +54,9 @@ def work(tmp_path_factory):
     command = [CELEBAHQ, "build", "--in", folder / "celeba", "--out", folder / "x.h5", "--keep", "20"]
     command += ["--work", folder / "work", *QUICK]
     build = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list((folder / "work").glob("faces/*/*.npz")):
+    while count_rows(folder / "work" / "journal.sqlite") < 2:
         assert build.poll() is None
-        time.sleep(0.002)
+        time.sleep(0.01)
     os.kill(build.pid, signal.SIGSTOP)  # one worker: the whole build stands still
     yield folder, build, command
     if build.poll() is None:

@@ -80,6 +80,7 @@ def test_what_makes_no_sense_is_refused(journal, index, verdict):
 
 def test_verdicts_that_nobody_knows_do_not_count(journal):
     reviews = Reviews(journal.path)
+    reviews.add(1, "")  # makes the table
     with sqlite3.connect(journal.path) as database:
         database.execute("INSERT INTO reviews (idx, verdict, made) VALUES (1, '<script>', 0)")
     assert reviews.verdicts() == {}
