@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from celebahq_tools.errors import ConfigError
+from celebahq_tools.align.quad import Alignment
+from celebahq_tools.errors import ConfigError, suggest
 
 MIN_SIZE, MAX_SIZE = 64, 1024
 
@@ -16,7 +17,14 @@ DEFAULT_DEJPEG = "jpeg-resnet"
 DEFAULT_SR = "realsr-df2k"
 
 # Raised whenever a change of code changes pixels or scores, so that an old work folder is not continued.
-PIPELINE_VERSION = "2"
+PIPELINE_VERSION = "3"
+
+
+# What keeps bad faces out, or down; docs/guards.md defines each and measures it.
+GUARDS = ("landmarks", "detector", "border", "duplicates", "blockiness")
+# A sample or test folder shows few people over and over: leaving duplicates out is asked for, by `--guards all`.
+DEFAULT_GUARDS = ("landmarks", "detector", "border", "blockiness")
+DETECT = "detect"
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,12 @@ class BuildConfig:
     Attributes:
         input: Folder with the photographs, in CelebA's layout.
         out: HDF5 file to make.
-        landmarks: Landmark file to use instead of the folder's own.
+        landmarks: Landmark file to use instead of the folder's own, or ``detect``.
+        faces: With ``detect``: the largest face of a photograph, or all of them.
+        alignment: Whose crop: the CelebA-HQ program's or the FFHQ program's.
+        guards: Which of :data:`GUARDS` are on.
+        min_photo: The guard ``border`` rejects a face of which less than this is photograph, 0 to 1.
+        mirrored: The guard ``duplicates`` also leaves out mirror images.
         select: File that names the photographs to take and their order, in either official form; none is ranked out.
         only: ``A:B``, positions in the source to work on, the last not included; either may be left out.
         limit: Work on no more than this many photographs, the first; 0 means all.
@@ -47,7 +60,12 @@ class BuildConfig:
 
     input: Path
     out: Path
-    landmarks: Path | None = None
+    landmarks: str | None = None
+    faces: Literal["largest", "all"] = "largest"
+    alignment: Alignment = "celebahq"
+    guards: tuple[str, ...] = DEFAULT_GUARDS
+    min_photo: float = 0.55
+    mirrored: bool = False
     select: Path | None = None
     only: str = ""
     limit: int = 0
@@ -68,6 +86,13 @@ class BuildConfig:
             raise ConfigError(f"--keep {self.keep}: keep at least one face")
         if not MIN_SIZE <= self.size <= MAX_SIZE or self.size & (self.size - 1):
             raise ConfigError(f"--size {self.size}: must be a power of two from {MIN_SIZE} to {MAX_SIZE}")
+        for guard in self.guards:
+            if guard not in GUARDS:
+                raise ConfigError(f"--guards {guard}: unknown guard{suggest(guard, GUARDS)}")
+        if not 0 <= self.min_photo <= 1:
+            raise ConfigError(f"--min-photo {self.min_photo}: must be from 0 to 1")
+        if self.faces == "all" and not self.detects:
+            raise ConfigError("--faces all: a landmark file names one face a photograph; pass --landmarks detect")
         if self.workers < 0:
             raise ConfigError(f"--workers {self.workers}: must be 0 (one per core) or more")
         if self.limit < 0:
@@ -92,6 +117,21 @@ class BuildConfig:
         if not found or (start is not None and stop is not None and stop <= start):
             raise ConfigError(f"--only {self.only}: expected A:B with A below B, such as 1000:3000")
         return slice(start, stop)
+
+    @property
+    def detects(self) -> bool:
+        """Whether faces and landmarks are found by the detector."""
+        return self.landmarks == DETECT
+
+    @property
+    def active_guards(self) -> tuple[str, ...]:
+        """The guards that are on; whoever names the photographs by ``select`` wants them all, the flawed as well."""
+        return self.guards if self.select is None else tuple(guard for guard in self.guards if guard == "blockiness")
+
+    @property
+    def duplicates(self) -> Literal["off", "near", "mirrored"]:
+        """How the choice of faces treats duplicates."""
+        return "off" if "duplicates" not in self.active_guards else "mirrored" if self.mirrored else "near"
 
     @property
     def worker_count(self) -> int:

@@ -7,7 +7,7 @@ import platform
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,13 @@ from celebahq_tools.build_config import BuildConfig
 from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.plan import Plan, plan_build
 from celebahq_tools.process import FACES_PER_FOLDER, FaceMaker, MadeFace, face_path
-from celebahq_tools.rank.spectrum import COMPONENT_NAMES
+from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.selection import Choice
 from celebahq_tools.source.item_table import list_indices
 from celebahq_tools.store.encoding import load_encoded, save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
-from celebahq_tools.store.writer import create_dataset
+from celebahq_tools.store.writer import DatasetWriter, create_dataset
 from celebahq_tools.types import ItemRecord, SourceItem
 from celebahq_tools.workers import LONE_TRIALS, Crew, JoblibCrew, LocalCrew, map_unordered
 
@@ -182,6 +182,13 @@ class _Build:
         pending = indices[~np.isin(indices, self.journal.done(), assume_unique=True)]
         self.listener.begin_stage("faces", total=len(indices), done=len(indices) - len(pending))
         self._make(pending)
+        # Only now it is known how many faces each photograph has.
+        self.plan = self.plan.add_other_faces(self.journal)
+        indices = list_indices(self.plan.items)
+        others = indices[~np.isin(indices, self.journal.done(), assume_unique=True)]
+        if len(others):
+            self.listener.begin_stage("other faces", total=len(others), done=0)
+            self._make(others)
 
     def _make(self, pending: NDArray[np.int64]) -> None:
         """Work on photographs and record what becomes of them, deleting the worst faces when too many wait.
@@ -259,27 +266,18 @@ class _Build:
     def _write(self, choice: Choice) -> int | None:
         """Write the files; returns the index of a damaged face instead, if there is one."""
         kept = choice.kept.tolist()
-        attributes = {"celebahq_tools_version": __version__, "keep": self.config.keep, **self.plan.settings}
-        del attributes["source"]  # a path of one machine; the manifest's sha256 column identifies the photographs
         if not kept:
             self._write_manifest(choice)
             return None
-        self.listener.begin_stage("dataset", total=len(kept), done=0)
-        size = self.config.size
+        attributes: dict[str, str | int] = {"keep": self.config.keep, "duplicates": self.config.duplicates}
         try:
-            with create_dataset(self.config.out, height=size, width=size, attributes=attributes) as writer:
-                for index in kept:
-                    path = face_path(self.faces, index)
-                    try:
-                        face = load_encoded(path)
-                    except StoreError:
-                        raise _DamagedFaceError(index) from None
-                    writer.append_encoded(face)
-                    self.listener.advance(None)
+            with write_faces(
+                self.config.out, self.faces, kept, attributes | self.plan.settings, self.config.size, self.listener
+            ) as writer:
                 if self.plan.order is not None:
                     writer.add_table("orig_idx", choice.kept)
                 self._write_manifest(choice)
-        except _DamagedFaceError as error:
+        except DamagedFaceError as error:
             return error.index
         return None
 
@@ -289,14 +287,52 @@ class _Build:
             manifest_path(self.config.out),
             (record for record in self.journal.records() if record.index in part),
             dataset_index={index: position for position, index in enumerate(choice.kept.tolist())},
-            components=COMPONENT_NAMES,
+            components=FACE_COMPONENTS,
             left_out=choice.reasons,
         )
 
 
-class _DamagedFaceError(StoreError):
+@contextmanager
+def write_faces(
+    out: Path,
+    faces: Path,
+    kept: Sequence[int],
+    attributes: Mapping[str, str | int],
+    size: int,
+    listener: BuildListener,
+) -> Iterator[DatasetWriter]:
+    """Write a dataset of faces that wait in a work folder; yields the writer for what else belongs in the file.
+
+    Args:
+        out: The file; whole or absent.
+        faces: Folder of the waiting faces.
+        kept: Source indices, in the order of the dataset.
+        attributes: Settings, for the file's root.
+        size: Side of the faces in pixels.
+        listener: Is told of every face.
+    Raises:
+        DamagedFaceError: If a face is missing or damaged.
+    """
+    listener.begin_stage("dataset", total=len(kept), done=0)
+    # The source is a path of one machine; the manifest's sha256 column identifies the photographs.
+    stored = {name: value for name, value in attributes.items() if name != "source"}
+    stored["celebahq_tools_version"] = __version__
+    with create_dataset(out, height=size, width=size, attributes=stored) as writer:
+        for index in kept:
+            try:
+                face = load_encoded(face_path(faces, index))
+            except StoreError:
+                raise DamagedFaceError(index) from None
+            writer.append_encoded(face)
+            listener.advance(None)
+        yield writer
+
+
+class DamagedFaceError(StoreError):
+    """A face that waits in the work folder cannot be read."""
+
     def __init__(self, index: int) -> None:
-        super().__init__(f"face {index} is damaged")
+        super().__init__(f"face {index} in the work folder is damaged; run the same build again, which makes it again")
         self.index = index
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from celebahq_tools.build_config import PIPELINE_VERSION, BuildConfig
+from celebahq_tools.build_config import GUARDS, PIPELINE_VERSION, BuildConfig
 from celebahq_tools.errors import ConfigError, InputError
 from celebahq_tools.restore import Kind, load_restorer
 from celebahq_tools.selection import Choice, choose_faces, choose_listed
-from celebahq_tools.source.celeba import find_image_folder, find_landmark_file, list_celeba
+from celebahq_tools.source.celeba import find_landmark_file, list_celeba
+from celebahq_tools.source.detector import WEIGHTS as DETECTOR_WEIGHTS
+from celebahq_tools.source.folder import choose_photo_folder, list_photos, list_photos_with_landmarks, next_faces
 from celebahq_tools.source.item_table import ItemTable, list_indices
 from celebahq_tools.source.selection_file import SelectionRow, read_selection_file
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.streams import STREAM_FORMAT
 from celebahq_tools.types import SourceItem
-from celebahq_tools.weights import hash_file, list_weights
+from celebahq_tools.weights import find_weights, hash_file, list_weights
 
 # Faces waiting in the work folder may exceed the number to keep by this much before the worst are deleted.
 WAITING_FACTOR = 1.1
@@ -48,7 +50,17 @@ class Plan:
         """Return which faces go into the dataset, as far as the journal knows."""
         if self.order is not None:
             return choose_listed(journal, self.order)
-        return choose_faces(journal, self.config.keep, among=list_indices(self.items))
+        return choose_faces(
+            journal, self.config.keep, among=list_indices(self.items), duplicates=self.config.duplicates
+        )
+
+    def add_other_faces(self, journal: Journal) -> Plan:
+        """Return the plan with the second, third ... faces of all photographs, as far as they are wanted."""
+        if self.config.faces == "largest":
+            return self
+        found = journal.faces_found()
+        others = [other for item in self.items for other in next_faces(item, found.get(item.index, 0))]
+        return replace(self, items=[*self.items, *others])
 
     @property
     def most_waiting(self) -> int:
@@ -77,13 +89,14 @@ def plan_build(config: BuildConfig) -> Plan:
         raise ConfigError(f"{config.out}: is a folder; --out names the file to make")
     if not config.out.parent.is_dir():
         raise ConfigError(f"{config.out.parent}: no such folder; make it first, --out goes into it")
-    landmark_file = config.landmarks or find_landmark_file(config.input)
-    items = list_celeba(config.input, landmark_file)
+    items, landmarks = list_items(config)
     settings = {
         "pipeline_version": PIPELINE_VERSION,
-        "source": str(find_image_folder(config.input).resolve()),
-        "landmarks_sha256": hash_file(landmark_file),
+        "source": str(choose_photo_folder(config.input).resolve()),
+        "landmarks": landmarks,
+        "guards": _describe_guards(config),
         "size": str(config.size),
+        "alignment": config.alignment,
         "resample": config.resample,
         "dejpeg": _describe_restorer("dejpeg", config.dejpeg, config.device),
         "sr": _describe_restorer("sr", config.sr, config.device),
@@ -99,6 +112,38 @@ def plan_build(config: BuildConfig) -> Plan:
     return Plan(config, picked, settings, order)
 
 
+def list_items(config: BuildConfig) -> tuple[Sequence[SourceItem], str]:
+    """Return the photographs of a build, and where their landmarks come from.
+
+    Raises:
+        InputError: If the folder or the landmark file cannot be used.
+        WeightsError: If the detector's nets are missing.
+    """
+    if config.detects:
+        nets = " ".join(hash_file(find_weights(name))[:16] for name in DETECTOR_WEIGHTS)
+        return list_photos(config.input, all_faces=config.faces == "all"), f"{config.faces} detected (sha256 {nets})"
+    if config.landmarks is None:
+        landmark_file = find_landmark_file(config.input)
+        return list_celeba(config.input, landmark_file), f"file (sha256 {hash_file(landmark_file)})"
+    landmark_file = Path(config.landmarks)
+    celeba = choose_photo_folder(config.input) != config.input
+    items = (list_celeba if celeba else list_photos_with_landmarks)(config.input, landmark_file)
+    return items, f"file (sha256 {hash_file(landmark_file)})"
+
+
+def _describe_guards(config: BuildConfig) -> str:
+    """Return the guards that decide pixels, scores or rejections, with their limits.
+
+    Duplicates are left out by the choice of faces alone, which may change from run to run.
+    """
+    notes = {"border": f" {config.min_photo:g}"}
+    if "detector" in config.active_guards:
+        notes["detector"] = " " + " ".join(hash_file(find_weights(name))[:16] for name in DETECTOR_WEIGHTS)
+    return ", ".join(
+        f"{name}{notes.get(name, '')}" for name in GUARDS if name in config.active_guards and name != "duplicates"
+    )
+
+
 def _describe_restorer(kind: Kind, name: str, device: str) -> str:
     """Return a restorer's name with the checksum and licence of its weights; loading it proves that it works."""
     licence = load_restorer(kind, name, device=device).licence
@@ -109,7 +154,9 @@ def _describe_restorer(kind: Kind, name: str, device: str) -> str:
     return name
 
 
-def _pick_items(items: ItemTable, rows: list[SelectionRow], select: Path) -> tuple[ItemTable, NDArray[np.int64]]:
+def _pick_items(
+    items: Sequence[SourceItem], rows: list[SelectionRow], select: Path
+) -> tuple[Sequence[SourceItem], NDArray[np.int64]]:
     """Return the items that a selection names, in source order, and their indices in the selection's order."""
     by_file = {item.file: item for item in items}
     missing = [
@@ -124,4 +171,7 @@ def _pick_items(items: ItemTable, rows: list[SelectionRow], select: Path) -> tup
             f"{', '.join(missing[:_NAMES_SHOWN])}{more}; complete the folder, or take their rows out"
         )
     order = np.array([by_file[row.file].index for row in rows], np.int64)
-    return items.take(np.sort(order)), order
+    if isinstance(items, ItemTable):
+        return items.take(np.sort(order)), order
+    wanted = set(order.tolist())
+    return [item for item in items if item.index in wanted], order

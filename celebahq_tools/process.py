@@ -8,19 +8,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from celebahq_tools.align.face import AlignedFace, Observer, align_face, choose_superres_factor
+from celebahq_tools.align.face import (
+    MIN_PHOTO_FRACTION,
+    AlignedFace,
+    Observer,
+    align_face,
+    choose_superres_factor,
+)
+from celebahq_tools.align.quad import Alignment
 from celebahq_tools.build_config import BuildConfig
-from celebahq_tools.errors import CelebahqError, InputError, RejectionError
-from celebahq_tools.rank.spectrum import QualityScore, score_spectrum
+from celebahq_tools.errors import CelebahqError, ConfigError, InputError, RejectionError
+from celebahq_tools.rank.blockiness import measure_crop_blockiness
+from celebahq_tools.rank.duplicates import encode_thumb, make_thumb
+from celebahq_tools.rank.quality import score_face
+from celebahq_tools.rank.spectrum import QualityScore
 from celebahq_tools.restore import load_restorer
 from celebahq_tools.restore.base import Restorer
 from celebahq_tools.restore.resample import Lanczos
+from celebahq_tools.source.agreement import check_agreement
+from celebahq_tools.source.detector import FaceDetector, load_detector
 from celebahq_tools.source.photo import check_landmarks, decode_photo, read_photo_file
+from celebahq_tools.source.plausibility import check_plausible, fit_head
 from celebahq_tools.stopwatch import Stopwatch
 from celebahq_tools.store.encoding import EncodedFace, encode_face, save_encoded
 from celebahq_tools.types import ItemRecord, Pixels, SourceItem
@@ -38,6 +51,10 @@ class Stages:
 
     size: int
     resample: Literal["box", "lanczos"]
+    alignment: Alignment
+    guards: tuple[str, ...]
+    min_photo: float
+    detector: FaceDetector | None
     dejpeg: Restorer
     choose_superres: Callable[[float], Restorer]
 
@@ -83,6 +100,10 @@ def load_stages(config: BuildConfig) -> Stages:
     return Stages(
         size=config.size,
         resample=config.resample,
+        alignment=config.alignment,
+        guards=config.active_guards,
+        min_photo=config.min_photo if "border" in config.active_guards else MIN_PHOTO_FRACTION,
+        detector=load_detector() if config.detects or "detector" in config.active_guards else None,
         dejpeg=load_restorer("dejpeg", config.dejpeg, device=config.device),
         choose_superres=choose_superres,
     )
@@ -115,12 +136,52 @@ def process_photo(
             landmarks,
             out_size=stages.size,
             resample=stages.resample,
+            alignment=stages.alignment,
+            min_photo=stages.min_photo,
             dejpeg=TimedRestorer(stages.dejpeg, "dejpeg", watch),
             superres=lambda zoom: TimedRestorer(stages.choose_superres(zoom), "superres", watch),
             observe=observe,
         )
     with watch.stage("score"):
-        return face, score_spectrum(face.pixels)
+        blockiness = measure_crop_blockiness(pixels, face.crop) if "blockiness" in stages.guards else None
+        return face, score_face(face.pixels, photo=face.mask_photo(), zoom=face.zoom, blockiness=blockiness)
+
+
+def find_landmarks(pixels: Pixels, face: int, stages: Stages) -> tuple[NDArray[np.float32] | None, int]:
+    """Return the landmarks of a photograph's n-th largest face, None if it has fewer, and the number of its faces.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB photograph.
+        face: Which face, 0 being the largest.
+        stages: With a detector.
+    """
+    if stages.detector is None:
+        raise ConfigError("no detector was loaded; pass --landmarks detect")
+    found = stages.detector.detect(pixels)
+    return (found[face].landmarks if face < len(found) else None), len(found)
+
+
+def guard_landmarks(pixels: Pixels, landmarks: NDArray[np.float32], stages: Stages, *, given: bool) -> dict[str, float]:
+    """Reject landmarks that the guards object to; return what they measured.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB photograph.
+        landmarks: (5, 2) in its pixels.
+        stages: Which guards are on.
+        given: Whether the landmarks come from somebody else than the detector, which agrees with itself.
+    Raises:
+        RejectionError: With stage ``landmarks``.
+    """
+    height, width = pixels.shape[:2]
+    check_landmarks(landmarks, width=width, height=height)
+    measured = {}
+    if "landmarks" in stages.guards:
+        measured["misfit"] = check_plausible(landmarks, width, height).misfit
+    if "detector" in stages.guards and given and stages.detector is not None:
+        distance = check_agreement(pixels, landmarks, fit_head(landmarks), stages.detector)
+        if distance is not None:
+            measured["detector_distance"] = distance
+    return measured
 
 
 def process_item(item: SourceItem, config: BuildConfig, save: Callable[[EncodedFace], None]) -> ItemRecord:
@@ -143,15 +204,28 @@ def process_item(item: SourceItem, config: BuildConfig, save: Callable[[EncodedF
     record = ItemRecord(
         item.index, item.file, landmarks=item.landmarks, stage="internal", reason="error", seconds=watch.seconds
     )
+    # What was found out before a rejection is kept as well.
+    facts: dict[str, Any] = {}
+    record = replace(record, facts=facts)
     try:
-        if item.problem is not None or item.landmarks is None:
-            raise item.problem or RejectionError("landmarks", "missing")
+        if item.problem is not None:
+            raise item.problem
         with watch.stage("read"):
             data, sha256 = read_photo_file(item.path)
         record = replace(record, sha256=sha256)
         with watch.stage("decode"):
-            pixels = decode_photo(data)
-        face, score = process_photo(pixels, item.landmarks, stages, watch=watch)
+            pixels = decode_photo(data, upright=item.face is not None)
+        landmarks = item.landmarks
+        if item.face is not None:
+            with watch.stage("detect"):
+                landmarks, facts["faces"] = find_landmarks(pixels, item.face, stages)
+            record = replace(record, landmarks=landmarks)
+        if landmarks is None:
+            raise RejectionError("landmarks", "no_face", "the detector sees none")
+        with watch.stage("guard"):
+            facts |= guard_landmarks(pixels, landmarks, stages, given=item.face is None)
+        face, score = process_photo(pixels, landmarks, stages, watch=watch)
+        facts["thumb"] = encode_thumb(make_thumb(face.pixels))
         with watch.stage("encode"):
             encoded = encode_face(face.pixels)
         with watch.stage("save"):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from celebahq_tools.errors import StoreError
+from celebahq_tools.rank.duplicates import choose_distinct, decode_thumbs
 from celebahq_tools.rank.select import select_best
 from celebahq_tools.store.journal import Journal
+
+Duplicates = Literal["off", "near", "mirrored"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +33,9 @@ class Choice:
     reasons: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
 
-def choose_faces(journal: Journal, keep: int, *, among: NDArray[np.int64] | None = None) -> Choice:
+def choose_faces(
+    journal: Journal, keep: int, *, among: NDArray[np.int64] | None = None, duplicates: Duplicates = "off"
+) -> Choice:
     """Return the faces to keep, as far as the journal knows.
 
     A pure function of the journal's rows: neither the order in which they came, nor which faces still wait in the work
@@ -42,12 +49,18 @@ def choose_faces(journal: Journal, keep: int, *, among: NDArray[np.int64] | None
         keep: How many faces to keep, at least 1.
         among: Source indices that take part, ascending; all when omitted. The journal may know more, from a build of
             other photographs in the same work folder.
+        duplicates: ``near`` leaves out a face that repeats one of better score, ``mirrored`` also if it is its mirror
+            image; see :mod:`celebahq_tools.rank.duplicates`. Faces accepted by review stay, and come before others.
+    Raises:
+        StoreError: If duplicates are asked for and a face has no thumbnail.
     """
     indices, scores = journal.scores()
     if among is not None:
         part = np.isin(indices, among, assume_unique=True)
         indices, scores = indices[part], scores[part]
     verdicts = journal.verdicts()
+    if duplicates != "off":
+        return _choose_distinct(journal, indices, scores, verdicts, keep, mirrored=duplicates == "mirrored")
     if not verdicts:
         best = select_best(scores, keep)
         return Choice(indices[best.indices], best.threshold)
@@ -61,6 +74,35 @@ def choose_faces(journal: Journal, keep: int, *, among: NDArray[np.int64] | None
     chosen = np.sort(np.concatenate([accepted, others[best.indices]]))
     reasons = {int(index): ("review.rejected", "") for index in indices[said == "refused"]}
     return Choice(indices[chosen], best.threshold, reasons)
+
+
+def _choose_distinct(
+    journal: Journal,
+    indices: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    verdicts: Mapping[int, str],
+    keep: int,
+    *,
+    mirrored: bool,
+) -> Choice:
+    texts = journal.thumbs()
+    missing = [index for index in indices.tolist() if index not in texts]
+    if missing:
+        raise StoreError(f"{journal.path}: face {missing[0]} has no thumbnail; pass --guards no-duplicates")
+    thumbs = decode_thumbs([texts[index] for index in indices.tolist()])
+    said = np.array([verdicts.get(index, "") for index in indices.tolist()], dtype=np.str_)
+    # As in select_best: of equal scores the earlier comes first. A journal holds finite scores only.
+    order = np.argsort(-scores, kind="stable")
+    accepted, others = order[said[order] == "accepted"][:keep], order[said[order] == ""]
+    distinct = choose_distinct(np.concatenate([accepted, others]), thumbs, keep, mirrored=mirrored, sure=len(accepted))
+    by_score = distinct.kept[len(accepted) :]
+    threshold = float(scores[by_score].min()) if len(by_score) else float("inf")
+    reasons = {
+        int(indices[position]): ("rank.duplicate", f"repeats index {indices[original]}, which comes before it")
+        for position, original in distinct.original.items()
+    }
+    reasons |= {int(index): ("review.rejected", "") for index in indices[said == "refused"]}
+    return Choice(indices[np.sort(distinct.kept)], threshold, reasons)
 
 
 def choose_listed(journal: Journal, order: NDArray[np.int64]) -> Choice:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from celebahq_tools.align.pad import Padding, pad_with_blur
-from celebahq_tools.align.quad import STAGE, OrientedCrop, compute_quad, measure_photo_fraction
-from celebahq_tools.align.warp import Resample, warp_crop
+from celebahq_tools.align.quad import STAGE, Alignment, OrientedCrop, compute_quad, measure_photo_fraction
+from celebahq_tools.align.warp import SUPERSAMPLING, Resample, warp_crop
 from celebahq_tools.errors import RejectionError, ShapeError
 from celebahq_tools.types import Pixels, check_pixels
 
@@ -69,6 +69,7 @@ class AlignedFace:
         shrink: Factor the photograph was reduced by first.
         superres: Factor the cut region was enlarged by.
         padding: Pixels mirrored at each side of the enlarged region; None if the face needed none.
+        photo_size: Width and height of the photograph.
     """
 
     pixels: Pixels
@@ -78,6 +79,19 @@ class AlignedFace:
     shrink: int
     superres: int
     padding: Padding | None
+    photo_size: tuple[int, int]
+
+    def mask_photo(self) -> npt.NDArray[np.bool_] | None:
+        """Return which pixels show the photograph and not its mirror image; None if all do."""
+        if self.photo_fraction >= 1.0:
+            return None
+        index = np.arange(len(self.pixels)) + 0.5
+        along, down = self.crop.steps(len(self.pixels))
+        inside = np.ones((len(index), len(index)), np.bool_)
+        for axis, size in enumerate(self.photo_size):
+            place = (self.crop.corners[0][axis] + along[axis] * index) + (down[axis] * index)[:, None]
+            inside &= (place >= -0.5) & (place <= size - 0.5)
+        return inside
 
 
 def align_face(
@@ -86,6 +100,8 @@ def align_face(
     *,
     out_size: int = 1024,
     resample: Resample = "box",
+    alignment: Alignment = "celebahq",
+    min_photo: float = MIN_PHOTO_FRACTION,
     dejpeg: RegionRestorer | None = None,
     superres: ChooseSuperres | None = None,
     observe: Observer | None = None,
@@ -100,6 +116,9 @@ def align_face(
         landmarks: Shape (5, 2), (x, y): left eye, right eye, nose, left and right corner of the mouth.
         out_size: Pixels per side of the result, a power of two from 64 to 1024.
         resample: Final filter; see :func:`celebahq_tools.align.warp.warp_crop`.
+        alignment: Whose program's arithmetic: ``celebahq``, or ``ffhq``, whose crop lies half a pixel nearer to the
+            origin and whose samples lie half a sample further in. Border, padding and blur are the same.
+        min_photo: Least part of the crop that must lie in the photograph.
         dejpeg: Applied to the region first; its scale must be 1.
         superres: Gives the enlarging net for a zoom above 1; not called where the photograph is large enough.
         observe: Called with name, pixels and the crop's corners in them for each stage: ``crop``, ``dejpeg``,
@@ -109,17 +128,16 @@ def align_face(
         The face with its place in the photograph.
     Raises:
         ShapeError: If pixels, landmarks, output size or a restorer's result have the wrong shape.
-        RejectionError: ``align.*`` if the landmarks are unusable (see :func:`compute_quad`) or less than a tenth of
-            the crop lies in the photograph (``align.outside_photo``).
+        RejectionError: ``align.*`` if the landmarks are unusable (see :func:`compute_quad`) or less than
+            ``min_photo`` of the crop lies in the photograph (``align.outside_photo``).
     """
     check_pixels(pixels, "photograph")
     if out_size not in OUT_SIZES:
         raise ShapeError(f"output size {out_size}: must be one of {', '.join(map(str, OUT_SIZES))}")
-    # A later `--alignment ffhq` differs in its quad, border and restoration: it is another function beside this one.
-    crop = compute_quad(landmarks)
+    crop = compute_quad(landmarks, alignment)
     photo_fraction = measure_photo_fraction(crop, pixels.shape[1], pixels.shape[0])
-    if photo_fraction < MIN_PHOTO_FRACTION:
-        detail = f"{photo_fraction:.1%} of the crop lies in the photograph, need {MIN_PHOTO_FRACTION:.0%}"
+    if photo_fraction < min_photo:
+        detail = f"{photo_fraction:.1%} of the crop lies in the photograph, need {min_photo:.0%}"
         raise RejectionError(STAGE, "outside_photo", detail)
 
     photo = _Photo(pixels, crop)
@@ -131,13 +149,28 @@ def align_face(
     chosen = superres(zoom) if superres and zoom > 1 else None
     region = _restore_region(photo, border, dejpeg, chosen, observe)
     region, padding = _pad_region(region, border, out_size, observe)
-    final = warp_crop(region.pixels, region.crop, out_size, resample)
+    final = warp_crop(region.pixels, _place_samples(region.crop, out_size, alignment), out_size, resample)
     if observe is not None:
         edge = float(out_size)
         observe("final", final, np.array([(0, 0), (0, edge), (edge, edge), (edge, 0)]))
     return AlignedFace(
-        final, crop, photo_fraction, crop.zoom(out_size), max(shrink, 1), chosen.scale if chosen else 1, padding
+        pixels=final,
+        crop=crop,
+        photo_fraction=photo_fraction,
+        zoom=crop.zoom(out_size),
+        shrink=max(shrink, 1),
+        superres=chosen.scale if chosen else 1,
+        padding=padding,
+        photo_size=(pixels.shape[1], pixels.shape[0]),
     )
+
+
+def _place_samples(crop: OrientedCrop, out_size: int, alignment: Alignment) -> OrientedCrop:
+    """Return the crop at whose steps the samples lie: FFHQ was made with a Pillow that samples pixel centres."""
+    if alignment == "celebahq":
+        return crop
+    along, down = crop.steps(SUPERSAMPLING * out_size)
+    return crop.shifted(*((along + down) / 2))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,9 @@ MIN_SIDE = 8.0
 # No photograph is a million pixels wide, and squares of such numbers are exact.
 MAX_COORDINATE = 1e6
 # The original shifts both averages by half a pixel; the paper and the later FFHQ variant do not.
-LANDMARK_OFFSET = 0.5
+LANDMARK_OFFSETS = {"celebahq": 0.5, "ffhq": 0.0}
+
+Alignment = Literal["celebahq", "ffhq"]
 
 Points = npt.NDArray[np.float64]
 
@@ -75,12 +78,13 @@ class OrientedCrop:
         return (north_east - north_west) / samples, (south_west - north_west) / samples
 
 
-def compute_quad(landmarks: npt.ArrayLike) -> OrientedCrop:
-    """Return the oriented crop of a face, with the arithmetic of the CelebA-HQ program.
+def compute_quad(landmarks: npt.ArrayLike, alignment: Alignment = "celebahq") -> OrientedCrop:
+    """Return the oriented crop of a face, with the arithmetic of the CelebA-HQ or the FFHQ program.
 
     Args:
         landmarks: Shape (5, 2), (x, y) in pixels: left eye, right eye, nose, left and right corner of the mouth,
             as they appear in the photograph.
+        alignment: ``ffhq`` leaves out the half pixel that the CelebA-HQ program adds to the averages.
     Returns:
         The crop in coordinates of the photograph.
     Raises:
@@ -95,8 +99,9 @@ def compute_quad(landmarks: npt.ArrayLike) -> OrientedCrop:
     # The negated comparison catches NaN as well.
     if not (np.abs(points) <= MAX_COORDINATE).all():
         raise RejectionError(STAGE, "landmarks_invalid", f"not finite or beyond any photograph: {points.tolist()}")
-    eyes = (points[0] + points[1]) / 2 + LANDMARK_OFFSET
-    mouth = (points[3] + points[4]) / 2 + LANDMARK_OFFSET
+    offset = LANDMARK_OFFSETS[alignment]
+    eyes = (points[0] + points[1]) / 2 + offset
+    mouth = (points[3] + points[4]) / 2 + offset
     eye_to_eye = points[1] - points[0]
     eye_to_mouth = mouth - eyes
     axis = eye_to_eye - _rotate90(eye_to_mouth)

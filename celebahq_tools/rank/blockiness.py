@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from celebahq_tools.align.quad import OrientedCrop
 from celebahq_tools.errors import ShapeError
 from celebahq_tools.types import Pixels, check_pixels
 
@@ -52,6 +53,18 @@ def measure_blockiness(pixels: Pixels) -> float:
     return (
         _measure_columns(np.asarray(luma, np.uint8)) + _measure_columns(np.asarray(cv2.transpose(luma), np.uint8))
     ) / 2
+
+
+def measure_crop_blockiness(photo: Pixels, crop: OrientedCrop) -> float:
+    """Return the blockiness of the part of a photograph that a face is made of.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB, as it was decoded.
+        crop: In its coordinates; measured is the upright box around it, as far as it lies in the photograph.
+    """
+    left, top, right, bottom = crop.bounds()
+    part = photo[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)]
+    return measure_blockiness(part) if part.size else 0.0
 
 
 def _measure_columns(luma: NDArray[np.uint8]) -> float:

@@ -98,7 +98,9 @@ class Distinct:
     original: dict[int, int] = field(default_factory=dict)
 
 
-def choose_distinct(order: NDArray[np.int64], thumbs: Thumbs, keep: int, *, mirrored: bool = False) -> Distinct:
+def choose_distinct(
+    order: NDArray[np.int64], thumbs: Thumbs, keep: int, *, mirrored: bool = False, sure: int = 0
+) -> Distinct:
     """Return the first `keep` pictures of an order that repeat none before them.
 
     Args:
@@ -106,6 +108,7 @@ def choose_distinct(order: NDArray[np.int64], thumbs: Thumbs, keep: int, *, mirr
         thumbs: (N, 24, 24) uint8.
         keep: How many to keep, at least 1.
         mirrored: Count a picture's mirror image as the same.
+        sure: So many pictures at the beginning of the order are kept whatever they repeat.
     Raises:
         ConfigError: If `keep` is below 1.
     """
@@ -123,7 +126,7 @@ def choose_distinct(order: NDArray[np.int64], thumbs: Thumbs, keep: int, *, mirr
     for position in order.tolist():
         if count == keep:
             break
-        for look, look_hashes in looks:
+        for look, look_hashes in looks if count >= sure else []:
             distance = np.bitwise_count(kept_hashes[:count] ^ look_hashes[position])
             near = kept[np.flatnonzero(distance <= MAX_HASH_DISTANCE)]
             if len(near):

@@ -31,6 +31,10 @@ _SNR_RANGE = 4.0  # natural-log units: 17 dB above the noise counts as full sign
 _ASYMMETRY_WEIGHT, _ASYMMETRY_FREE = 0.2, 0.15
 _EXCESS_WEIGHT, _EXCESS_FREE = 0.1, 0.3
 _STRIP_ROWS = 32
+# Blocks that the noise is measured in, at least, even if they hold some padding.
+_MIN_BLOCKS = 12
+# The mask of the photograph is looked at every so many pixels.
+_MASK_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,15 @@ class QualityScore:
 
     Attributes:
         value: The score Q. Photographs lie between about -1 and 1.
-        components: The named measurements it is made of, one per name in `COMPONENT_NAMES`.
+        components: The named measurements it is made of: those of `COMPONENT_NAMES`, then what else went into it.
     """
 
     value: float
     components: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        if tuple(self.components) != COMPONENT_NAMES:
-            raise ShapeError(f"components: got {tuple(self.components)}, need {COMPONENT_NAMES}")
+        if tuple(self.components)[: len(COMPONENT_NAMES)] != COMPONENT_NAMES:
+            raise ShapeError(f"components: got {tuple(self.components)}, need {COMPONENT_NAMES} first")
         if not all(math.isfinite(number) for number in (self.value, *self.components.values())):
             raise ShapeError(f"score: {self.value} {dict(self.components)} holds a number that is not finite")
         object.__setattr__(self, "components", MappingProxyType(dict(self.components)))
@@ -80,7 +84,7 @@ class RingSpectrum:
         return self.mean_log + 2 * self.log_frequency
 
 
-def score_spectrum(pixels: NDArray[np.uint8]) -> QualityScore:
+def score_spectrum(pixels: NDArray[np.uint8], photo: NDArray[np.bool_] | None = None) -> QualityScore:
     """Return the frequency-based quality score of a picture.
 
     Q = breadth - 0.2 ln(1 + max(asymmetry - 0.15, 0)) - 0.1 max(excess - 0.3, 0); docs/ranking.md has the
@@ -90,6 +94,8 @@ def score_spectrum(pixels: NDArray[np.uint8]) -> QualityScore:
 
     Args:
         pixels: (n, n, 3) uint8 RGB, n a power of two from 64 to 1024.
+        photo: (n, n), which pixels are photograph and not padding; all if omitted. Only these say how strong the noise
+            is, and the power is measured per area of photograph: padding neither earns nor costs anything here.
     Returns:
         The score with breadth (0..1, share of octaves with detail above the noise), asymmetry (>= 0, natural-log
         units, strength of the strongest spectral line), excess (>= 0, natural-log units, rise of the whitened
@@ -98,19 +104,48 @@ def score_spectrum(pixels: NDArray[np.uint8]) -> QualityScore:
     Raises:
         ShapeError: If the pixels are not (n, n, 3) uint8 with such an n.
     """
+    return score_luma(prepare_luma(pixels), photo)[0]
+
+
+def prepare_luma(pixels: NDArray[np.uint8]) -> Float32Array:
+    """Return the luma of a picture, (n, n) float32 in grey levels, not rounded.
+
+    Raises:
+        ShapeError: If the pixels are not (n, n, 3) uint8 with n a power of two from 64 to 1024.
+    """
     _check_pixels(pixels)
-    luma = _compute_luma(pixels)
-    noise = _measure_noise(luma)
+    return _compute_luma(pixels)
+
+
+def score_luma(luma: Float32Array, photo: NDArray[np.bool_] | None = None) -> tuple[QualityScore, float]:
+    """Return what :func:`score_spectrum` does, of a luma whose memory is used up, and the tilt of its spectrum.
+
+    The tilt is the mean of the whitened spectrum over 0.4 <= f <= 0.8 minus that over 0.05 <= f <= 0.15: how much the
+    finest detail falls short of the coarse, in natural-log units.
+
+    Raises:
+        ShapeError: If ``photo`` has another shape.
+    """
+    if photo is not None and photo.shape != luma.shape:
+        raise ShapeError(f"score: the mask of the photograph has shape {photo.shape}, the picture {luma.shape}")
+    noise = _measure_noise(luma, photo)
     spectrum = _measure_rings(luma)
-    breadth = _measure_breadth(spectrum, noise)
+    # Expected power is in proportion to the squared window over the photograph; what is padding has next to none.
+    share = 1.0 if photo is None else _measure_window_share(photo)
+    breadth = _measure_breadth(spectrum, noise, -math.log(share))
     asymmetry = _measure_asymmetry(spectrum)
     excess = _measure_excess(spectrum)
-    value = (
-        breadth
-        - _ASYMMETRY_WEIGHT * math.log1p(max(asymmetry - _ASYMMETRY_FREE, 0.0))
-        - _EXCESS_WEIGHT * max(excess - _EXCESS_FREE, 0.0)
-    )
-    return QualityScore(value, dict(zip(COMPONENT_NAMES, (breadth, asymmetry, excess, float(noise[-1])), strict=True)))
+    value = breadth - weigh_asymmetry(asymmetry) - _EXCESS_WEIGHT * max(excess - _EXCESS_FREE, 0.0)
+    components = dict(zip(COMPONENT_NAMES, (breadth, asymmetry, excess, float(noise[-1])), strict=True))
+    f = spectrum.frequency
+    fine, coarse = (f >= 0.4) & (f <= 0.8), (f >= 0.05) & (f <= 0.15)
+    tilt = float(spectrum.whitened[fine].mean() - spectrum.whitened[coarse].mean())
+    return QualityScore(value, components), tilt
+
+
+def weigh_asymmetry(asymmetry: float) -> float:
+    """Return what a spectral line takes from the score."""
+    return _ASYMMETRY_WEIGHT * math.log1p(max(asymmetry - _ASYMMETRY_FREE, 0.0))
 
 
 def measure_spectrum(pixels: NDArray[np.uint8]) -> RingSpectrum:
@@ -173,7 +208,24 @@ def _measure_rings(luma: Float32Array) -> RingSpectrum:
     return RingSpectrum(rings.frequency, rings.log_frequency, log_mean, mean_log)
 
 
-def _measure_noise(luma: Float32Array) -> Float64Array:
+def _measure_window_share(photo: NDArray[np.bool_]) -> float:
+    """Return which part of the squared window lies over the photograph, from every eighth pixel; at least 0.01."""
+    sample = (slice(_MASK_STEP // 2, None, _MASK_STEP),) * 2
+    weight = np.square(_make_window(len(photo))[sample])
+    return max(float(weight[photo[sample]].sum() / weight.sum()), 0.01)
+
+
+def _choose_blocks(photo: NDArray[np.bool_], corners: range, block: int) -> NDArray[np.intp]:
+    """Return the blocks that lie in the photograph, in row order; at least twelve, the fullest if need be."""
+    step = min(_MASK_STEP, block // 2)
+    inner = photo[corners.start : corners.stop : step, corners.start : corners.stop : step]
+    count = len(corners)
+    filled = inner.reshape(count, block // step, count, block // step).mean(axis=(1, 3)).ravel()
+    whole = np.flatnonzero(filled == 1.0)
+    return whole if len(whole) >= _MIN_BLOCKS else np.argsort(-filled, kind="stable")[:_MIN_BLOCKS]
+
+
+def _measure_noise(luma: Float32Array, photo: NDArray[np.bool_] | None = None) -> Float64Array:
     """Return the noise power N(f) at every image ring: what even the quietest tenth of the blocks holds."""
     size = len(luma)
     block = max(16, min(64, size // 8))
@@ -187,20 +239,24 @@ def _measure_noise(luma: Float32Array) -> Float64Array:
         for spectrum, left in zip(packed, corners, strict=True):
             cv2.dft(luma[top : top + block, left : left + block] * window, dst=spectrum)
         means.append(rings.average(rings.gather(pack_power(packed))))
-    quiet = np.percentile(np.concatenate(means), 10, axis=0).astype(np.float64)
+    every = np.concatenate(means)
+    if photo is not None:
+        every = every[_choose_blocks(photo, corners, block)]
+    quiet = np.percentile(every, 10, axis=0).astype(np.float64)
     plateau = float(quiet[rings.frequency >= 25 / 32].mean())
     frequency = np.maximum(build_image_rings(size).frequency, 0.4)
     local = 0.25 * np.interp(frequency, rings.frequency, quiet)
     return np.maximum(plateau, local) + _VISIBLE_NOISE
 
 
-def _measure_breadth(spectrum: RingSpectrum, noise: Float64Array) -> float:
+def _measure_breadth(spectrum: RingSpectrum, noise: Float64Array, gain: float = 0.0) -> float:
+    """Return the share of octaves with detail above the noise; `gain` is added to the logarithm of the power."""
     f = spectrum.frequency
     half_width = f[0]
     used = (f >= 1 / 32) & (f > half_width) & (f <= 0.98)
     octaves = np.log2((f[used] + half_width) / (f[used] - half_width))
     # The ring's mean of ln f goes in, the ln of its centre comes out, as the definition has it: a matter of 0.001.
-    signal = (spectrum.whitened - 2 * np.log(f) - np.log(noise))[used]
+    signal = (spectrum.whitened + gain - 2 * np.log(f) - np.log(noise))[used]
     return float(np.sum(octaves * np.clip(signal / _SNR_RANGE, 0, 1)) / octaves.sum())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,17 @@ MAX_BYTES = 512 * 2**20
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = (None, 0, 1)
+# From stored to upright pixels, by EXIF orientation (Exif 2.32, section 4.6.4 A).
+_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: np.ascontiguousarray(pixels[:, ::-1]),
+    3: lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1]),
+    4: lambda pixels: np.ascontiguousarray(pixels[::-1]),
+    5: lambda pixels: np.ascontiguousarray(pixels.transpose(1, 0, 2)),
+    6: lambda pixels: np.ascontiguousarray(pixels[::-1].transpose(1, 0, 2)),
+    7: lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1].transpose(1, 0, 2)),
+    8: lambda pixels: np.ascontiguousarray(pixels[:, ::-1].transpose(1, 0, 2)),
+}
 _MODE_REASONS = {
     "1": "grey",
     "L": "grey",
@@ -56,7 +68,7 @@ def read_photo_file(path: Path) -> tuple[bytes, str]:
     return data, hashlib.sha256(data).hexdigest()
 
 
-def decode_photo(data: bytes) -> Pixels:
+def decode_photo(data: bytes, *, upright: bool = False) -> Pixels:
     """Return the pixels of an 8-bit RGB photograph.
 
     Photographs that are grey, palette, CMYK, 16-bit, with alpha, animated or rotated by EXIF are rejected rather than
@@ -65,6 +77,8 @@ def decode_photo(data: bytes) -> Pixels:
 
     Args:
         data: Contents of the file.
+        upright: Turn a photograph as its EXIF orientation says instead of rejecting it. Turning changes no pixel; only
+            landmarks that were given for it would be ambiguous.
     Returns:
         (H, W, 3) uint8 RGB.
     Raises:
@@ -75,9 +89,9 @@ def decode_photo(data: bytes) -> Pixels:
             # Sizes are checked below, before any pixel is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                _check_header(image)
+                orientation = _check_header(image, upright)
                 image.load()
-                return np.array(image, dtype=np.uint8)
+                return _TURNS[orientation](np.array(image, dtype=np.uint8))
     except RejectionError:
         raise
     except UnidentifiedImageError:
@@ -112,7 +126,8 @@ def check_landmarks(landmarks: NDArray[np.float32], width: int, height: int) -> 
         raise RejectionError("landmarks", "degenerate", "eyes and mouth lie within one pixel")
 
 
-def _check_header(image: ImageFile.ImageFile) -> None:
+def _check_header(image: ImageFile.ImageFile, upright: bool) -> int:
+    """Reject what cannot be used; return the EXIF orientation, 1 if the stored pixels are upright."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise RejectionError("decode", "huge", f"{width}x{height} pixels, the limit is {MAX_PIXELS}")
@@ -126,5 +141,8 @@ def _check_header(image: ImageFile.ImageFile) -> None:
     if "transparency" in image.info:
         raise RejectionError("decode", "alpha", "a transparent colour")
     orientation = image.getexif().get(_EXIF_ORIENTATION)
-    if orientation not in _UPRIGHT:
+    if orientation in _UPRIGHT:
+        return 1
+    if not upright or orientation not in _TURNS:
         raise RejectionError("decode", "exif_rotated", f"orientation {orientation}; rotate the pixels and landmarks")
+    return int(orientation)

@@ -205,6 +205,19 @@ class Journal:
         table = np.fromiter(rows, dtype=[("idx", np.int64), ("score", np.float64)])
         return table["idx"], table["score"]
 
+    def thumbs(self) -> dict[int, str]:
+        """Return index to thumbnail of all scored faces that have one, in index order."""
+        query = (
+            "SELECT idx, json_extract(facts, '$.thumb') AS thumb FROM items "
+            "WHERE score IS NOT NULL AND thumb IS NOT NULL ORDER BY idx"
+        )
+        return dict(self._database.execute(query))
+
+    def faces_found(self) -> dict[int, int]:
+        """Return index to number of faces of the photographs in which the detector looked for them."""
+        query = "SELECT idx, json_extract(facts, '$.faces') AS faces FROM items WHERE faces IS NOT NULL ORDER BY idx"
+        return dict(self._database.execute(query))
+
     def stored(self) -> set[int]:
         """Return the indices of the faces that wait in the work folder."""
         return set(self._stored)

@@ -14,6 +14,9 @@ from celebahq_tools.source.landmark_file import COLUMNS as LANDMARK_COLUMNS
 from celebahq_tools.types import ItemRecord
 
 QUAD_COLUMNS = tuple(f"quad_{corner}_{axis}" for corner in ("nw", "sw", "se", "ne") for axis in "xy")
+# What the guards measured: misfit of the landmarks to a head and distance to the detector's, in eye distances; and how
+# many faces the detector found, where it looked for them.
+_FACTS = ("misfit", "detector_distance", "faces")
 _LEADING = ("index", "file", "sha256", "status", "dataset_index", "reason", "detail", "score")
 
 
@@ -42,7 +45,7 @@ def write_manifest(
         OSError: If the folder cannot be written or the disk is full.
     """
     parts = list(components)
-    header = [*_LEADING, *parts, "zoom", "photo_fraction", *QUAD_COLUMNS, *LANDMARK_COLUMNS]
+    header = [*_LEADING, *parts, "zoom", "photo_fraction", *QUAD_COLUMNS, *LANDMARK_COLUMNS, *_FACTS]
     with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
@@ -66,6 +69,7 @@ def write_manifest(
                     _cell(record.photo_fraction),
                     *([""] * 8 if record.quad is None else map(_cell, record.quad.ravel().tolist())),
                     *([""] * 10 if record.landmarks is None else map(_cell, record.landmarks.ravel().tolist())),
+                    *(_cell(record.facts.get(name)) for name in _FACTS),
                 ]
             )
 

@@ -10,7 +10,9 @@ from celebahq_cli.celebahq_build import build
 from celebahq_cli.celebahq_export import export
 from celebahq_cli.celebahq_import import import_
 from celebahq_cli.celebahq_label import label
+from celebahq_cli.celebahq_rank import rank
 from celebahq_cli.celebahq_report import report
+from celebahq_cli.celebahq_reselect import calibrate, reselect
 from celebahq_cli.celebahq_restore import restore
 from celebahq_cli.celebahq_serve import serve
 from celebahq_cli.celebahq_status import status
@@ -27,19 +29,26 @@ def main() -> None:
 
 
 main.add_command(build)
+main.add_command(rank)
+main.add_command(reselect)
+main.add_command(calibrate)
 main.add_command(status)
 
 
 @main.command()
 @click.argument("image", type=PATH)
 @click.option(
-    "--landmarks", required=True, metavar="POINTS|FILE", help="Ten numbers x,y,x,y,... or a landmark file naming IMAGE."
+    "--landmarks",
+    required=True,
+    metavar="POINTS|FILE|detect",
+    help="Ten numbers x,y,x,y,..., a landmark file naming IMAGE, or detect.",
 )
 @click.option("--out", type=PATH, help="Picture to save.  [default: IMAGE's name with .stages.png, here]")
 @click.option("--size", type=int, help="Side of the face.  [default: 1024]")
 @click.option("--dejpeg", metavar="NAME|PATH|none", help="As for build.")
 @click.option("--sr", metavar="NAME|PATH|none", help="As for build.")
 @click.option("--resample", type=click.Choice(["box", "lanczos"]), help="As for build.")
+@click.option("--alignment", type=click.Choice(["celebahq", "ffhq"]), help="As for build.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="As for build.")
 def inspect(image: Path, landmarks: str, out: Path | None, **flags: object) -> None:
     """Save one picture that shows every step of one face, with its score.
@@ -47,13 +56,18 @@ def inspect(image: Path, landmarks: str, out: Path | None, **flags: object) -> N
     The steps of the paper's Figure 8: input, JPEG artifact removal, 4x, mirror padding, blur, and the final face;
     below each, the same detail enlarged.
     """
-    from celebahq_tools.build_config import BuildConfig
+    from celebahq_tools.build_config import DETECT, BuildConfig
     from celebahq_tools.config import resolve_config
     from celebahq_tools.inspection import inspect_photo, parse_landmarks
     from celebahq_tools.pictures.canvas import save_picture
 
     out = out or Path(f"{image.stem}.stages.png")
-    settings = resolve_config(BuildConfig, flags={"input": image.parent, "out": out, **flags})
+    # Somebody who looks wants to see the face, whatever a guard would say of it.
+    guards = ("blockiness",)
+    source = landmarks if landmarks == DETECT else None
+    settings = resolve_config(
+        BuildConfig, flags={"input": image.parent, "out": out, "guards": guards, "landmarks": source, **flags}
+    )
     picture, score = inspect_photo(image, parse_landmarks(landmarks, image.name), settings)
     save_picture(picture, out)
     click.echo(f"score {score.value:.4f}  " + "  ".join(f"{k} {v:.4f}" for k, v in score.components.items()))

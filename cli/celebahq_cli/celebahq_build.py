@@ -13,10 +13,38 @@ from celebahq_cli.failures import report_failures
 PATH = click.Path(path_type=Path)
 
 
+def split_guards(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Return the guards that a comma-separated list names; ``no-NAME`` takes one from all of them."""
+    if value is None:
+        return None
+    from celebahq_tools.build_config import GUARDS
+
+    words = [word for word in value.replace(",", " ").split() if word != "none"]
+    out = [word.removeprefix("no-") for word in words if word.startswith("no-")]
+    # A misspelt name to take out is handed on, so that it is refused like any other.
+    if words == ["all"] or (words and len(out) == len(words)):
+        return (*(name for name in GUARDS if name not in out), *(name for name in out if name not in GUARDS))
+    return tuple(words)
+
+
 @click.command()
-@click.option("--in", "input", type=PATH, help="Folder in CelebA's layout: img_celeba/ and Anno/.  [required]")
+@click.option("--in", "input", type=PATH, help="Folder of photographs, in CelebA's layout or any.  [required]")
 @click.option("--out", type=PATH, help="HDF5 file to make.  [required]")
-@click.option("--landmarks", type=PATH, help="Landmark file (text or CSV) to use instead of the folder's own.")
+@click.option(
+    "--landmarks",
+    metavar="FILE|detect",
+    help="Landmarks: a file (CelebA's text, CSV or JSON), or detect.  [default: the file of CelebA's layout]",
+)
+@click.option("--faces", type=click.Choice(["largest", "all"]), help="Which detected faces.  [default: largest]")
+@click.option("--alignment", type=click.Choice(["celebahq", "ffhq"]), help="Whose crop.  [default: celebahq]")
+@click.option(
+    "--guards",
+    callback=split_guards,
+    metavar="NAMES|all|none",
+    help="Which guards are on: landmarks,detector,border,duplicates,blockiness, or no-NAME,...  [default: all but duplicates]",
+)
+@click.option("--min-photo", type=float, help="Guard border: least part that is photograph.  [default: 0.55]")
+@click.option("--mirrored", is_flag=True, default=None, help="Guard duplicates: mirror images are duplicates as well.")
 @click.option(
     "--select", type=PATH, help="Take exactly the photographs that FILE lists, in its order (image_list.txt)."
 )
