@@ -41,7 +41,7 @@ def split_guards(_context: click.Context, _option: click.Parameter, value: str |
     "--guards",
     callback=split_guards,
     metavar="NAMES|all|none",
-    help="Which guards are on: landmarks,detector,border,duplicates,blockiness, or no-NAME,...  [default: all but duplicates]",
+    help="Guards: landmarks,detector,border,duplicates,blockiness; no-NAME,... .  [default: no-duplicates]",
 )
 @click.option("--min-photo", type=float, help="Guard border: least part that is photograph.  [default: 0.55]")
 @click.option("--mirrored", is_flag=True, default=None, help="Guard duplicates: mirror images are duplicates as well.")
