@@ -54,5 +54,5 @@ def test_what_was_deleted_from_the_work_folder_still_counts(tmp_path):
 def test_faces_without_thumbnails_are_refused(tmp_path):
     with Journal(tmp_path / "j.sqlite") as journal:
         journal.record(ItemRecord(0, "0.jpg", score=1.0))
-        with pytest.raises(StoreError, match="without thumbnails"):
+        with pytest.raises(StoreError, match="has no thumbnail"):
             choose_faces(journal, 1, duplicates="near")
