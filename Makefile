@@ -29,18 +29,21 @@ test: check
 	@# One process per core, one thread each; a file's tests stay in one process and share its fixtures.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile
 
+# The demo's photographs are variations of two portraits: the guard that finds duplicates is left out.
+demo: GUARDS := landmarks,detector,border,blockiness
 demo: $(STAMP)
 	@rm -rf demo && mkdir demo
 	@echo "==> 1/5 real photographs, public domain, as CelebA would hold them: demo/photos"
 	$(BIN)/celebahq sample demo/photos
 	@echo "==> 2/5 a dataset from them, with the real nets (about five minutes on two cores): demo/faces.h5"
-	$(BIN)/celebahq build --in demo/photos --out demo/faces.h5
+	$(BIN)/celebahq build --in demo/photos --out demo/faces.h5 --guards $(GUARDS)
 	@echo "==> 3/5 pictures to look at: every step of one face, and a contact sheet"
 	$(BIN)/celebahq inspect demo/photos/img_celeba/000007.jpg --out demo/stages.png \
 		--landmarks demo/photos/Anno/list_landmarks_celeba.txt
 	$(BIN)/celebahq sheet demo/faces.h5 --out demo/contact_sheet.png --columns 4 --thumb 256
 	@echo "==> 4/5 the same photographs built without the nets, scored against those built with them: demo/score.png"
-	$(BIN)/celebahq build --in demo/photos --out demo/plain.h5 --dejpeg none --sr lanczos
+	$(BIN)/celebahq build --in demo/photos --out demo/plain.h5 --guards $(GUARDS) \
+		--dejpeg none --sr lanczos
 	$(BIN)/swd score demo/faces.h5 demo/plain.h5 --num-images 12 --plot demo/score.png --report demo/score.html
 	@echo "==> 5/5 a minute of training on the twelve faces, to see it run: demo/run"
 	$(BIN)/pggan train --data demo/faces.h5 --preset tiny --resolution 16 --batch 8 --kimg 8 --mirror --run-dir demo/run
