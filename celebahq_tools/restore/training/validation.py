@@ -18,7 +18,8 @@ from celebahq_tools.types import Pixels
 
 _QUALITIES: dict[Task, tuple[int, ...]] = {"dejpeg": (10, 20, 40, 75), "sr": (50, 75, 90)}
 _SIDE = 128
-_OFFSET = 3
+# On the JPEG's grid, which restorers find before the net sees anything.
+_OFFSET = 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def build_conditions(task: Task, photographs: list[Photograph], scale: int) -> l
     """Return what to measure on: the most detailed 128x128 place of each photograph, at several qualities.
 
     Args:
-        task: Decides the damage: JPEG on a misaligned grid; or 4x reduction with JPEG.
+        task: Decides the damage: JPEG, or 4x reduction with JPEG.
         photographs: Held-out photographs.
         scale: Output pixels per input pixel.
     Raises:
@@ -96,7 +97,7 @@ def _damage(task: Task, crop: Pixels, quality: int | None, scale: int) -> Pair:
 
 
 def _cut(image: Pixels) -> Pixels | None:
-    """Return the most detailed of a grid of places, with room for a shift of the JPEG grid, or None."""
+    """Return the most detailed of a grid of places, with eight pixels around it, or None."""
     side = _SIDE + 16
     height, width = image.shape[:2]
     if min(height, width) < side:
