@@ -96,9 +96,8 @@ def main() -> None:
     spectrum = Spectrum()
     damages = list_damages("sr", arguments.qualities)
     scores = compare_restorers(restorers, pieces, damages, side=SIDE, set_distance=spectrum)
-    print(
-        "| input | method | PSNR | SSIM | SWD x1e3 | spectral score | CPU-s per output MP |\n|---|---|---|---|---|---|---|"
-    )
+    print("| input | method | PSNR | SSIM | SWD x1e3 | spectral score | CPU-s per output MP |")
+    print("|---|---|---|---|---|---|---|")
     for ((label, name), score), sharpness in zip(scores.items(), spectrum.scores, strict=True):
         seconds = score.seconds / score.megapixels
         print(
