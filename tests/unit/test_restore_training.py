@@ -20,7 +20,13 @@ from celebahq_tools.restore.training.batches import BatchMaker
 from celebahq_tools.restore.training.checkpoint import list_checkpoints, read_run_checkpoint
 from celebahq_tools.restore.training.config import RestoreTrainConfig
 from celebahq_tools.restore.training.degradations import ROOM, compress, damage_for_dejpeg, damage_for_sr
-from celebahq_tools.restore.training.losses import discriminator_loss, generator_loss, matching_loss, measure_distance
+from celebahq_tools.restore.training.losses import (
+    discriminator_loss,
+    generator_loss,
+    matching_loss,
+    measure_distance,
+    measure_tempered_distance,
+)
 from celebahq_tools.restore.training.muon import orthogonalize
 from celebahq_tools.restore.training.photographs import PatchSampler, list_photographs, load_photographs
 from celebahq_tools.restore.training.step import scale_rate
@@ -254,6 +260,13 @@ def test_losses_against_formulas_written_out() -> None:
     truth, restored = torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.1)
     assert measure_distance(restored, truth).item() == pytest.approx((0.1**2 + 1e-6) ** 0.5 - 1e-3, rel=1e-5)
     assert measure_distance(truth, truth).item() == pytest.approx(0, abs=1e-7)
+    pair = torch.stack([truth[0], restored[0]])
+    damaged = torch.stack([torch.full((3, 2, 2), 0.3), truth[0]])
+    # The first example is right already; the second is off by 0.1 although it had no damage.
+    first = 1e-3 / (0.3 + 1 / 255) ** 0.5
+    second = 0.1 / (1e-3 + 1 / 255) ** 0.5
+    found = measure_tempered_distance(pair, torch.zeros(2, 3, 2, 2), damaged).item()
+    assert found == pytest.approx((first + second) / 2, rel=1e-3)
     real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 1.0])
     # Mean scores 1 and 0: truths are compared with 0, outputs with 1.
     expected = 0.5 * (

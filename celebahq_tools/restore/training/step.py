@@ -15,7 +15,7 @@ from celebahq_tools.restore.training.losses import (
     generator_loss,
     matching_loss,
     measure_distance,
-    measure_relative_distance,
+    measure_tempered_distance,
 )
 from celebahq_tools.restore.training.muon import Muon
 
@@ -66,7 +66,7 @@ class Stepper:
         figures = {"distance": measure_distance(restored, truth)}
         loss = figures["distance"]
         if self.config.task == "dejpeg":
-            figures["relative"] = loss = measure_relative_distance(restored, truth, damaged)
+            figures["tempered"] = loss = measure_tempered_distance(restored, truth, damaged)
         if self.discriminator is not None and self.d_optimizer is not None:
             for group in self.d_optimizer.param_groups:
                 group["lr"] = self.config.discriminator_rate * factor
