@@ -20,9 +20,13 @@ from celebahq_tools.restore.base import SizeRule
 RULE = SizeRule(multiple_of=8, minimum=8)
 _UNSHUFFLE = 2
 
-# RGB to luma and two colour differences (ITU-R BT.601 luma, the differences scaled to the same noise): JPEG treats
-# the two kinds differently, so the net sees them apart from the start instead of having to learn it.
+# RGB to luma and two colour differences, of which JPEG treats the latter otherwise: the net sees them apart from the
+# start instead of having to learn it. All are brought to a spread of about one; with pixels in [0, 1], features were so
+# small that the first steps' biases switched most units off for good.
+GAIN = 4.0
+_COLOUR_GAIN = 3.0
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_SLOPE = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,17 @@ VARIANTS = {
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with a ReLU between them, added to the input."""
+    """Two 3x3 convolutions with a leaky ReLU between them, added to the input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv1 = build_conv(width, width)
         # Almost the identity at first: a deep stack then trains at a high rate without normalization.
-        nn.init.normal_(self.conv2.weight, std=0.1 * (2 / (9 * width)) ** 0.5)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]  # always there
+        self.conv2 = build_conv(width, width, gain=0.1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return an array of the input's shape, (N, width, H, W)."""
-        residual: torch.Tensor = self.conv2(F.relu(self.conv1(x), inplace=True))
+        residual: torch.Tensor = self.conv2(activate(self.conv1(x)))
         return x + residual
 
 
@@ -78,20 +80,18 @@ class RedNet(nn.Module):
         super().__init__()
         first, second, third = shape.widths
         pixels = 3 * _UNSHUFFLE**2
-        self.head = nn.Conv2d(pixels, first, 3, padding=1)
+        self.head = build_conv(pixels, first)
         self.down1 = _stack(first, shape.blocks[0])
-        self.stride1 = nn.Conv2d(first, second, 2, stride=2)
+        self.stride1 = _build_stride(nn.Conv2d(first, second, 2, stride=2), 4 * first)
         self.down2 = _stack(second, shape.blocks[1])
-        self.stride2 = nn.Conv2d(second, third, 2, stride=2)
+        self.stride2 = _build_stride(nn.Conv2d(second, third, 2, stride=2), 4 * second)
         self.middle = _stack(third, shape.blocks[2])
-        self.grow2 = nn.ConvTranspose2d(third, second, 2, stride=2)
+        self.grow2 = _build_stride(nn.ConvTranspose2d(third, second, 2, stride=2), third)
         self.up2 = _stack(second, shape.blocks[1])
-        self.grow1 = nn.ConvTranspose2d(second, first, 2, stride=2)
+        self.grow1 = _build_stride(nn.ConvTranspose2d(second, first, 2, stride=2), second)
         self.up1 = _stack(first, shape.blocks[0])
-        self.tail = nn.Conv2d(first, pixels, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]  # always there
-        forth = torch.tensor(_TO_YCC)
+        self.tail = build_conv(first, pixels, gain=0)
+        forth = GAIN * torch.tensor(_TO_YCC) * torch.tensor([[1.0], [_COLOUR_GAIN], [_COLOUR_GAIN]])
         self.register_buffer("to_ycc", _per_pixel(forth), persistent=False)
         self.register_buffer("to_rgb", _per_pixel(torch.linalg.inv(forth)), persistent=False)
         self.to_ycc: torch.Tensor
@@ -106,6 +106,31 @@ class RedNet(nn.Module):
         quarter = self.up2(quarter + self.grow2(eighth))
         half = self.up1(half + self.grow1(quarter))
         return F.pixel_shuffle(pixels + F.conv2d(self.tail(half), self.to_rgb), _UNSHUFFLE)
+
+
+def build_conv(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the spread of its input, times a gain; 0 starts it at zero."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+    nn.init.normal_(conv.weight, std=gain * (9 * inputs) ** -0.5)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # always there
+    return conv
+
+
+def activate(x: torch.Tensor) -> torch.Tensor:
+    """Return a leaky ReLU of features, in place: no unit can be switched off for good."""
+    return F.leaky_relu(x, _SLOPE, inplace=True)
+
+
+def _build_stride(conv: nn.Module, inputs: int) -> nn.Module:
+    """Return a convolution that changes the resolution, so that it keeps the spread of its input.
+
+    Args:
+        conv: Its kernel is as large as its stride.
+        inputs: Numbers that make one of its outputs.
+    """
+    nn.init.normal_(conv.weight, std=inputs**-0.5)  # type: ignore[arg-type]  # a convolution has one
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
 
 
 def _stack(width: int, count: int) -> nn.Sequential:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from celebahq_tools.restore.base import SizeRule
-from celebahq_tools.restore.rednet import Block
+from celebahq_tools.restore.rednet import GAIN, Block, activate, build_conv
 
 SCALE = 4
 RULE = SizeRule()
@@ -50,21 +50,18 @@ class SrNet(nn.Module):
 
     def __init__(self, shape: SrNetShape) -> None:
         super().__init__()
-        self.head = nn.Conv2d(3, shape.width, 3, padding=1)
+        self.head = build_conv(3, shape.width)
         self.body = nn.Sequential(*(Block(shape.width) for _ in range(shape.blocks)))
-        self.join = nn.Conv2d(shape.width, shape.width, 3, padding=1)
-        self.grow = nn.Conv2d(shape.width, 4 * shape.fine, 3, padding=1)
-        self.refine = nn.Conv2d(shape.fine, shape.fine, 3, padding=1)
-        self.tail = nn.Conv2d(shape.fine, 3 * 4, 3, padding=1)
-        nn.init.normal_(self.tail.weight, std=1e-3)
-        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]  # always there
+        self.join = build_conv(shape.width, shape.width)
+        self.grow = build_conv(shape.width, 4 * shape.fine)
+        self.refine = build_conv(shape.fine, shape.fine)
+        self.tail = build_conv(shape.fine, 3 * 4, gain=0.01)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return RGB, (N, 3, 4H, 4W), for RGB in [0, 1], (N, 3, H, W); not clipped."""
-        shallow = self.head(x - 0.5)
+        shallow = self.head(GAIN * (x - 0.5))
         features = shallow + self.join(self.body(shallow))
-        fine = F.relu(F.pixel_shuffle(self.grow(features), 2), inplace=True)
-        fine = F.relu(self.refine(fine), inplace=True)
-        detail = F.pixel_shuffle(self.tail(fine), 2)
+        fine = activate(F.pixel_shuffle(self.grow(features), 2))
+        detail = F.pixel_shuffle(self.tail(activate(self.refine(fine))), 2) / GAIN
         enlarged = F.interpolate(x, scale_factor=SCALE, mode="bicubic", align_corners=False)
         return enlarged + detail

@@ -23,7 +23,7 @@ _BETAS = (0.9, 0.99)
 # Convolutions from or to fewer maps than this are those from and to pixels, which Muon is not meant for.
 _FEW = 13
 # Adam's rate beside Muon's: Muon stands a multiple of what Adam does.
-_ADAM_PART = 0.25
+_ADAM_PART = 1.0
 
 
 class Stepper:
