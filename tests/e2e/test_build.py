@@ -120,7 +120,8 @@ def test_a_worker_killed_by_the_system_costs_nothing(photos, built, tmp_path):
 
 def test_ctrl_c_leaves_no_dataset_and_says_how_to_go_on(photos, tmp_path):
     out = tmp_path / "faces.h5"
-    arguments = ["build", "--in", photos, "--out", out, *QUICK, "--size", "1024"]
+    # One worker: the build must still be under way when the signal comes.
+    arguments = ["build", "--in", photos, "--out", out, *QUICK, "--size", "1024", "--workers", "1"]
     process = subprocess.Popen(
         [CELEBAHQ, *map(str, arguments)],
         stdout=subprocess.PIPE,

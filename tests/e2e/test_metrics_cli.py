@@ -164,7 +164,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(folder: Path, tmp_path: Path) -
     )
     time.sleep(3)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "Interrupted" in stderr
     assert "Traceback" not in stderr

@@ -9,6 +9,7 @@ from celebahq_cli.swd import main
 from click.testing import CliRunner
 from gan_metrics import MetricResult, MetricSettings, SlicedWasserstein
 from gan_metrics.earlier_score import EarlierScore, list_changes, list_differences, read_earlier
+from gan_metrics.projection import plan_comparisons
 from gan_metrics.score_page import ScoreReport, render_score_page
 from scipy import ndimage
 from scipy.stats import wasserstein_distance
@@ -56,7 +57,7 @@ def test_a_direction_is_shown_as_the_neighbourhood_it_responds_to_most(scored):
     (sets, _) = scored[0].describe_projections()[0].chosen
     assert sets.patch.shape == (7, 7, 3)
     assert np.linalg.norm(sets.patch) == pytest.approx(1, abs=1e-5)
-    directions = scored[0]._draw_directions(0)
+    directions, _ = plan_comparisons(scored[0].settings.seed, 0, np.arange(1))[0]
     assert (np.abs(directions - sets.patch.transpose(2, 1, 0).reshape(-1)).max(axis=1) == 0).sum() == 1
 
 
