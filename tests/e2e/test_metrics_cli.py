@@ -160,7 +160,13 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(folder: Path, tmp_path: Path) -
     scratch.mkdir()
     command = [SWD, "score", "many.npy", "many.npy", "--num-images", "2048", "--max-memory", "64M", "--json", "x.json"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=os.environ | {"TMPDIR": str(scratch)}, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(scratch)},
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background has them ignore Ctrl-C, and programs they start would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     time.sleep(3)
     process.send_signal(signal.SIGINT)
