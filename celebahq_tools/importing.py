@@ -20,7 +20,8 @@ from celebahq_tools import __version__
 from celebahq_tools.errors import ConfigError, InputError, RejectionError
 from celebahq_tools.source.importers import IMPORTERS
 from celebahq_tools.source.importers.base import ImportRequest, ImportSource
-from celebahq_tools.store.encoding import EncodedFace, encode_face
+from celebahq_tools.store.compression import choose_filters
+from celebahq_tools.store.encoding import EncodedFace, encode_levels
 from celebahq_tools.store.labels import labels_path, save_labels
 from celebahq_tools.store.manifest import manifest_path, write_source_manifest
 from celebahq_tools.store.writer import create_dataset
@@ -37,6 +38,7 @@ class ImportConfig:
         out: HDF5 file to make.
         size: Side to cut and reduce images to; None for the kind's own, or to keep them as they are.
         channels: 1 or 3; None for those of the first usable image.
+        compression: A name in :data:`celebahq_tools.store.compression.COMPRESSIONS`.
         limit: Take at most so many images of the source.
         workers: Threads that decode and compress; 0 for one per core.
         overwrite: Replace an existing output.
@@ -50,6 +52,7 @@ class ImportConfig:
     limit: int | None = None
     workers: int = 0
     overwrite: bool = False
+    compression: str = "gzip"
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def _check_settings(config: ImportConfig) -> None:
     for path in (out, labels_path(out), manifest_path(out)):
         if path.exists() and not config.overwrite:
             raise ConfigError(f"{path}: exists already; pass --overwrite to replace it, or another --out")
+    choose_filters(config.compression)
     if config.size is not None and config.size < 1:
         raise ConfigError(f"--size {config.size}: give a positive side")
 
@@ -180,7 +184,14 @@ def _store_images(source: ImportSource, config: ImportConfig, listener: ImportLi
             config = replace(config, channels=channels)
             attributes = _describe_source(source, config)
             writer = stack.enter_context(
-                create_dataset(config.out, height=height, width=width, channels=channels, attributes=attributes)
+                create_dataset(
+                    config.out,
+                    height=height,
+                    width=width,
+                    channels=channels,
+                    attributes=attributes,
+                    compression=config.compression,
+                )
             )
         with write_source_manifest(manifest) as write_row:
             for outcome in _load_in_order(source, config, found, shape):
@@ -269,7 +280,7 @@ def _finish(
             return _Outcome(index, sha256, fitted.shape)
         if fitted.shape != shape:
             raise RejectionError("size", "differs", f"{_format(fitted.shape)}; the dataset has {_format(shape)}")
-        return _Outcome(index, sha256, fitted.shape, encode_face(fitted))
+        return _Outcome(index, sha256, fitted.shape, encode_levels(fitted, config.compression))
     except RejectionError as rejection:
         return _Outcome(index, sha256, rejection=rejection)
     except MemoryError:

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from celebahq_tools.errors import StoreError
+from celebahq_tools.store.compression import list_filters
 from celebahq_tools.store.labels import labels_path
 from celebahq_tools.store.layout import choose_chunk, list_levels, name_level
 from celebahq_tools.store.manifest import manifest_path, read_manifest
@@ -100,12 +101,6 @@ def describe_dataset(path: Path) -> DatasetDescription:
         dict(statuses),
         dict(reasons.most_common()),
     )
-
-
-def list_filters(dataset: Any) -> list[int]:
-    """Return the numbers of an HDF5 dataset's filters, in the order of writing."""
-    properties = dataset.id.get_create_plist()
-    return [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
 
 
 def _list_nodes(file: Any, shapes: list[tuple[int, int, int]]) -> list[Any]:

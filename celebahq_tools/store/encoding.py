@@ -37,6 +37,20 @@ def encode_face(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     return encoded
 
 
+def encode_levels(pixels: NDArray[np.uint8], compression: str) -> dict[str, NDArray[np.uint8]]:
+    """Return every level of an image as a file with this compression takes it: compressed, or plain for HDF5 to do it.
+
+    Args:
+        pixels: (H, W, C) uint8.
+        compression: One of :data:`celebahq_tools.store.compression.COMPRESSIONS`.
+    Raises:
+        ShapeError: If the image is not (H, W, C) uint8.
+    """
+    if compression == "gzip":
+        return encode_face(pixels)
+    return {name_level(*mip.shape[1:]): mip for mip in compute_mips(pixels)}
+
+
 def save_encoded(path: Path, face: EncodedFace) -> None:
     """Write an encoded face; the file is whole or absent.
 

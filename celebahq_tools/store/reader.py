@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import ShapeError, StoreError
+from celebahq_tools.store.compression import require_filters
 from celebahq_tools.store.streams import decompress_stream
 
 # More threads than this wait for the disk and for each other.
@@ -150,6 +151,8 @@ class DatasetReader:
         wrong = [node.name for node in found.values() if node.dtype != np.uint8]
         if wrong:
             raise StoreError(f"{self.path}: {', '.join(wrong)} is not uint8")
+        for node in found.values():
+            require_filters(node)
         return dict(sorted(found.items(), key=lambda item: -item[0][1] * item[0][2]))
 
     def _read_labels(self) -> NDArray[np.float32] | None:

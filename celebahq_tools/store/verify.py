@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from celebahq_tools.store.compression import MissingPluginError
 from celebahq_tools.store.layout import compute_mips
 from celebahq_tools.store.verify_companions import check_labels, check_manifest
 from celebahq_tools.store.verify_structure import Finding, LevelPlan, plan_levels
@@ -68,6 +69,8 @@ def verify_dataset(path: Path, listener: VerifyListener, *, workers: int = 0) ->
         path: The HDF5 file.
         listener: Is told of every image.
         workers: Threads; 0 for one per core.
+    Raises:
+        MissingPluginError: If the file cannot be checked here.
     """
     findings: list[Finding] = []
     try:
@@ -81,6 +84,8 @@ def verify_dataset(path: Path, listener: VerifyListener, *, workers: int = 0) ->
                     findings.extend(found)
                     listener.advance(None)
             chunks = sum(level.chunks for level in levels)
+    except MissingPluginError:
+        raise
     except Exception as error:
         # HDF5 and h5py raise almost anything on tables that contradict themselves.
         return VerifyReport(0, 0, 0, 0, (*findings, _name_unreadable(path, f"{type(error).__name__}: {error}")))

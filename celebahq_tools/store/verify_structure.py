@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from celebahq_tools.store.compression import list_filters, require_filters
 from celebahq_tools.store.layout import list_levels, name_level
 
 _GZIP_ONLY = [1]
@@ -73,6 +74,8 @@ def plan_levels(file: Any, path: Path, findings: list[Finding]) -> list[LevelPla
     # A name that is no longer text comes as bytes.
     named = [(name, node) for name, node in file.items() if isinstance(name, str) and name.startswith("data")]
     nodes = [node for _, node in named if isinstance(node, h5py.Dataset)]
+    for node in nodes:
+        require_filters(node)
     images = sorted((n for n in nodes if n.ndim == 4), key=lambda node: -node.shape[2] * node.shape[3])
     size = path.stat().st_size
     for node in images:
@@ -116,8 +119,6 @@ def _plan_level(node: Any, name: str, extents: list[tuple[int, int, str, int]], 
     if node.chunks[1:] != shape:
         # Some other program's choice; HDF5 reads it, and which chunk belongs to which image is its affair.
         return LevelPlan(node, name, shape, count, 1, count, direct=False)
-    properties = node.id.get_create_plist()
-    filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
     due = math.ceil(count / length)
     found: set[int] = set()
 
@@ -137,7 +138,7 @@ def _plan_level(node: Any, name: str, extents: list[tuple[int, int, str, int]], 
         count,
         length,
         due,
-        direct=length == 1 and filters == _GZIP_ONLY,
+        direct=length == 1 and list_filters(node) == _GZIP_ONLY,
         missing=frozenset(range(due)) - found,
     )
     for number in sorted(plan.missing):

@@ -15,18 +15,22 @@ from numpy.typing import NDArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import ShapeError
-from celebahq_tools.store.encoding import EncodedFace, encode_face
-from celebahq_tools.store.layout import GZIP_LEVEL, choose_chunk, list_levels, name_level
+from celebahq_tools.store.compression import choose_filters
+from celebahq_tools.store.encoding import EncodedFace, encode_levels
+from celebahq_tools.store.layout import choose_chunk, list_levels, name_level
 from celebahq_tools.store.reader import count_cores
+from celebahq_tools.store.streams import decompress_stream
 
 
 class DatasetWriter:
     """Appends images to an open file; made by :func:`create_dataset`."""
 
-    def __init__(self, file: Any, *, channels: int, height: int, width: int) -> None:
+    def __init__(self, file: Any, *, channels: int, height: int, width: int, compression: str = "gzip") -> None:
         self._file = file
         self._shape = (height, width, channels)
         self._count = 0
+        filters = choose_filters(compression)
+        self._compression = compression
         self._levels = {
             name_level(h, w): file.create_dataset(
                 name_level(h, w),
@@ -34,8 +38,7 @@ class DatasetWriter:
                 maxshape=(None, channels, h, w),
                 dtype=np.uint8,
                 chunks=choose_chunk(channels, h, w),
-                compression="gzip",
-                compression_opts=GZIP_LEVEL,
+                **filters,
             )
             for h, w in list_levels(height, width)
         }
@@ -51,7 +54,7 @@ class DatasetWriter:
         """
         if pixels.shape != self._shape:
             raise ShapeError(f"expected an image of shape {self._shape}, got {pixels.shape}")
-        self.append_encoded(encode_face(pixels))
+        self.append_encoded(encode_levels(pixels, self._compression))
 
     def extend(self, images: Iterable[NDArray[np.uint8]], *, threads: int | None = None) -> None:
         """Add many images, compressed by several threads; the file is the same for any number of them.
@@ -70,7 +73,7 @@ class DatasetWriter:
                 if pixels.shape != self._shape:
                     self._drain(under_way, 0)
                     raise ShapeError(f"expected an image of shape {self._shape}, got {pixels.shape}")
-                under_way.append(pool.submit(encode_face, pixels))
+                under_way.append(pool.submit(encode_levels, pixels, self._compression))
                 self._drain(under_way, 2 * workers)
             self._drain(under_way, 0)
 
@@ -82,7 +85,8 @@ class DatasetWriter:
         """Add one image whose levels are compressed already.
 
         Args:
-            face: As made by :func:`celebahq_tools.store.encoding.encode_face`.
+            face: As made by :func:`celebahq_tools.store.encoding.encode_face`; levels may also be plain (C, h, w)
+                pixels.
         Raises:
             ShapeError: If a level is missing, as for a face of another size.
             OSError: If the disk is full.
@@ -93,7 +97,11 @@ class DatasetWriter:
         for name, dataset in self._levels.items():
             level = face[name]
             dataset.resize(self._count + 1, axis=0)
-            if level.ndim == 1:
+            if level.ndim == 1 and self._compression != "gzip":
+                size = int(np.prod(dataset.shape[1:]))
+                pixels = np.frombuffer(decompress_stream(level.data, size), np.uint8)
+                dataset[self._count] = pixels.reshape(dataset.shape[1:])
+            elif level.ndim == 1:
                 dataset.id.write_direct_chunk((self._count, 0, 0, 0), level.tobytes())
             else:
                 dataset[self._count] = level
@@ -118,7 +126,13 @@ class DatasetWriter:
 
 @contextmanager
 def create_dataset(
-    path: Path, *, height: int, width: int, channels: int = 3, attributes: Mapping[str, Any] | None = None
+    path: Path,
+    *,
+    height: int,
+    width: int,
+    channels: int = 3,
+    attributes: Mapping[str, Any] | None = None,
+    compression: str = "gzip",
 ) -> Iterator[DatasetWriter]:
     """Yield a writer; ``path`` appears when the block ends without an error, whole and flushed to disk.
 
@@ -127,9 +141,12 @@ def create_dataset(
         height, width: Full resolution in pixels.
         channels: 3 for RGB, 1 for grey.
         attributes: Stored on the root; the levels themselves carry none, as in the original.
+        compression: One of :data:`celebahq_tools.store.compression.COMPRESSIONS`; every HDF5 reads ``gzip`` and
+            ``none``.
     Raises:
+        ConfigError: If the compression is unknown, or hdf5plugin is not installed for ``blosc``.
         OSError: If the folder cannot be written or the disk is full; no file is left at ``path``.
     """
     with write_atomically(path) as temporary, h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
         file.attrs.update(attributes or {})
-        yield DatasetWriter(file, channels=channels, height=height, width=width)
+        yield DatasetWriter(file, channels=channels, height=height, width=width, compression=compression)

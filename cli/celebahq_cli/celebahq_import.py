@@ -12,7 +12,7 @@ from celebahq_cli.failures import report_failures
 PATH = click.Path(path_type=Path)
 # Listed here, not taken from the registry, whose package imports numpy; a test compares the two.
 KINDS = (
-    *("folder", "zip", "npz", "tfrecords", "webdataset"),
+    *("folder", "zip", "npz", "tfrecords", "webdataset", "hdf5"),
     *("celeba-aligned", "lsun-lmdb", "cifar10", "mnist", "mnist-rgb"),
 )
 
@@ -31,6 +31,13 @@ KINDS = (
 @click.option("--count", type=click.IntRange(min=1), help="mnist-rgb: images to draw.  [default: 1000000]")
 @click.option("--seed", type=int, default=0, show_default=True, help="mnist-rgb: seed of the draw.")
 @click.option(
+    "--compression",
+    type=click.Choice(["gzip", "lzf", "blosc", "none"]),
+    default="gzip",
+    show_default=True,
+    help="Of the HDF5 file; every reader of HDF5 reads gzip.",
+)
+@click.option(
     "--workers", type=click.IntRange(min=1), help="Decoding and compressing threads.  [default: one per core]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing OUT, its labels and its manifest.")
@@ -45,6 +52,7 @@ def import_(
     part: Literal["train", "test"],
     count: int | None,
     seed: int,
+    compression: str,
     workers: int | None,
     overwrite: bool,
 ) -> None:
@@ -67,6 +75,7 @@ def import_(
             limit=limit,
             workers=workers or 0,
             overwrite=overwrite,
+            compression=compression,
         )
         with BuildProgress() as progress:
             summary = run_import(config, progress)

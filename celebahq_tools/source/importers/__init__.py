@@ -14,6 +14,7 @@ IMPORTERS: Registry[Opener] = Registry(
         "npz": f"{_HERE}.numpy_archive:open_npz",
         "tfrecords": f"{_HERE}.tfrecord:open_tfrecords",
         "webdataset": f"{_HERE}.webdataset:open_webdataset",
+        "hdf5": f"{_HERE}.dataset:open_dataset",
         "celeba-aligned": f"{_HERE}.celeba_aligned:open_celeba_aligned",
         "lsun-lmdb": f"{_HERE}.lsun:open_lsun",
         "cifar10": f"{_HERE}.cifar10:open_cifar10",
