@@ -48,6 +48,7 @@ class BuildConfig:
         dejpeg: JPEG artifact removal: a registered name, a weights file, or ``none``.
         sr: Super-resolution of faces smaller than ``size``: a registered name, a weights file, or ``none``.
         resample: Filter from 4 x ``size`` to ``size``: ``box`` as in the paper, ``lanczos`` as in its program.
+        compression: Of the HDF5 file; every reader of HDF5 reads ``gzip``. Pixels and scores do not depend on it.
         workers: Worker processes; 0 means one per core.
         backend: Where workers are: ``loky`` on this machine, ``dask`` or ``ray`` on a cluster.
         scheduler: Address of the cluster's scheduler.
@@ -74,6 +75,7 @@ class BuildConfig:
     dejpeg: str = DEFAULT_DEJPEG
     sr: str = DEFAULT_SR
     resample: Literal["box", "lanczos"] = "box"
+    compression: Literal["gzip", "lzf", "blosc", "none"] = "gzip"
     workers: int = 0
     backend: Literal["loky", "dask", "ray"] = "loky"
     scheduler: str | None = None

@@ -272,7 +272,13 @@ class _Build:
         attributes: dict[str, str | int] = {"keep": self.config.keep, "duplicates": self.config.duplicates}
         try:
             with write_faces(
-                self.config.out, self.faces, kept, attributes | self.plan.settings, self.config.size, self.listener
+                self.config.out,
+                self.faces,
+                kept,
+                attributes | self.plan.settings,
+                self.config.size,
+                self.listener,
+                compression=self.config.compression,
             ) as writer:
                 if self.plan.order is not None:
                     writer.add_table("orig_idx", choice.kept)
@@ -300,6 +306,8 @@ def write_faces(
     attributes: Mapping[str, str | int],
     size: int,
     listener: BuildListener,
+    *,
+    compression: str = "gzip",
 ) -> Iterator[DatasetWriter]:
     """Write a dataset of faces that wait in a work folder; yields the writer for what else belongs in the file.
 
@@ -310,6 +318,7 @@ def write_faces(
         attributes: Settings, for the file's root.
         size: Side of the faces in pixels.
         listener: Is told of every face.
+        compression: As of :func:`celebahq_tools.store.writer.create_dataset`.
     Raises:
         DamagedFaceError: If a face is missing or damaged.
     """
@@ -317,7 +326,7 @@ def write_faces(
     # The source is a path of one machine; the manifest's sha256 column identifies the photographs.
     stored = {name: value for name, value in attributes.items() if name != "source"}
     stored["celebahq_tools_version"] = __version__
-    with create_dataset(out, height=size, width=size, attributes=stored) as writer:
+    with create_dataset(out, height=size, width=size, attributes=stored, compression=compression) as writer:
         for index in kept:
             try:
                 face = load_encoded(face_path(faces, index))

@@ -18,6 +18,7 @@ from celebahq_tools.source.detector import WEIGHTS as DETECTOR_WEIGHTS
 from celebahq_tools.source.folder import choose_photo_folder, list_photos, list_photos_with_landmarks, next_faces
 from celebahq_tools.source.item_table import ItemTable, list_indices
 from celebahq_tools.source.selection_file import SelectionRow, read_selection_file
+from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.streams import STREAM_FORMAT
 from celebahq_tools.types import SourceItem
@@ -89,6 +90,7 @@ def plan_build(config: BuildConfig) -> Plan:
         raise ConfigError(f"{config.out}: is a folder; --out names the file to make")
     if not config.out.parent.is_dir():
         raise ConfigError(f"{config.out.parent}: no such folder; make it first, --out goes into it")
+    choose_filters(config.compression)  # a missing plug-in is named now, not after the work
     items, landmarks = list_items(config)
     settings = {
         "pipeline_version": PIPELINE_VERSION,

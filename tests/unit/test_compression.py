@@ -123,3 +123,12 @@ def test_an_import_of_a_dataset_changes_its_compression_and_nothing_else(compres
         np.testing.assert_array_equal(reader.read(list(range(6))).transpose(0, 2, 3, 1), FACES)
         np.testing.assert_array_equal(reader.labels, np.eye(6))
     assert verify_dataset(tmp_path / "b.h5", Listener()).findings == ()
+
+
+def test_a_build_asks_for_its_plug_in_before_the_work(monkeypatch, tmp_path):
+    from celebahq_tools.build_config import BuildConfig
+    from celebahq_tools.plan import plan_build
+
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    with pytest.raises(ConfigError, match="needs hdf5plugin"):
+        plan_build(BuildConfig(tmp_path, tmp_path / "a.h5", compression="blosc"))
