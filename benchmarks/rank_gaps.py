@@ -98,7 +98,11 @@ def score_both(pixels: Pixels, **known: object) -> Scores:
 
 def measure_photo(photo: Pixels) -> dict[str, list[Scores]]:
     """Return both scores of the clean photograph ("clean") and of every degradation by rising strength."""
-    series = {"clean": [score_both(photo, blockiness=measure_blockiness(photo))]}
+    # Some photographs were JPEG files before: their own blocks count where blocks are compared, and only there.
+    series = {
+        "clean": [score_both(photo)],
+        "clean with its blocks": [score_both(photo, blockiness=measure_blockiness(photo))],
+    }
     for name, (degrade, strengths) in DEGRADATIONS.items():
         series[name] = [score_both(degrade(photo, strength)) for strength in strengths]
     series["JPEG of the source"] = [
@@ -144,7 +148,8 @@ def summarise(table: dict[str, dict[str, list[Scores]]], row: str, which: int, *
         if row not in series:
             continue
         values = [scores[which] for scores in series[row]]
-        first = [series["clean"][0][which]] if with_clean else []
+        clean_row = "clean with its blocks" if row == "JPEG of the source" else "clean"
+        first = [series[clean_row][0][which]] if with_clean else []
         rho.append(float(spearmanr([*first, *values], range(len(values) + len(first))).statistic))
         falling += bool(np.all(np.diff([*first, *values]) < 0))
         clean += first or values[:1]
@@ -156,7 +161,7 @@ def summarise(table: dict[str, dict[str, list[Scores]]], row: str, which: int, *
 def report(table: dict[str, dict[str, list[Scores]]]) -> list[str]:
     """Return the table of all rows."""
     lines = ["| degradation | old score | new score |", "|---|---|---|"]
-    rows = [row for series in table.values() for row in series if row != "clean"]
+    rows = [row for series in table.values() for row in series if not row.startswith("clean")]
     for row in dict.fromkeys(rows):
         # Where every version is enlarged or small there is no clean one to compare with: the first is the best.
         with_clean = row not in ("resolution", "SR net", "Lanczos", "JPEG of a source of 256")

@@ -17,7 +17,7 @@ DEFAULT_DEJPEG = "jpeg-resnet"
 DEFAULT_SR = "realsr-df2k"
 
 # Raised whenever a change of code changes pixels or scores, so that an old work folder is not continued.
-PIPELINE_VERSION = "3"
+PIPELINE_VERSION = "4"
 
 
 # What keeps bad faces out, or down; docs/guards.md defines each and measures it.

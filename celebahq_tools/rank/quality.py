@@ -17,7 +17,7 @@ _EXCESS_WEIGHT, _EXCESS_FREE = 0.15, 0.2
 _OVERSHOOT_WEIGHT = 1.5
 _PADDING_WEIGHT = 0.3
 _ENLARGEMENT_WEIGHT = 0.05
-_BLOCKINESS_WEIGHT = 0.3
+_BLOCKINESS_WEIGHT = 0.7
 # The seam along edges that an unsharpened picture has, by the tilt of its spectrum: soft edges are still rising there.
 _SEAM_OFFSET, _SEAM_SLOPE = 0.03, 0.015
 
