@@ -8,12 +8,20 @@ from celebahq_tools.errors import ConfigError, StoreError
 from celebahq_tools.pipeline import FACES, JOURNAL, BuildListener, BuildSummary, write_faces
 from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.selection import Duplicates, choose_faces
+from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
 
 
 def run_reselect(
-    work: Path, *, keep: int, out: Path | None, duplicates: Duplicates, overwrite: bool, listener: BuildListener
+    work: Path,
+    *,
+    keep: int,
+    out: Path | None,
+    duplicates: Duplicates,
+    overwrite: bool,
+    listener: BuildListener,
+    compression: str = "gzip",
 ) -> BuildSummary:
     """Write the dataset of another choice from the faces that wait in a work folder.
 
@@ -24,10 +32,12 @@ def run_reselect(
         duplicates: As in :func:`celebahq_tools.selection.choose_faces`.
         overwrite: Whether an existing file may be replaced.
         listener: Is told of every face.
+        compression: A name in :data:`celebahq_tools.store.compression.COMPRESSIONS`.
     Raises:
-        ConfigError: If the file exists and may not be replaced, or its folder is missing.
+        ConfigError: If the file exists and may not be replaced, its folder is missing, or the compression's plug-in.
         StoreError: If the work folder has no usable journal, or lacks faces that are to be kept.
     """
+    choose_filters(compression)  # a missing plug-in is named before any work
     with Journal.open_readonly(work / JOURNAL) as journal:
         settings = journal.settings()
         runs = journal.runs()
@@ -50,7 +60,15 @@ def run_reselect(
             )
         manifest = manifest_path(target)
         attributes: dict[str, str | int] = {"keep": keep, "duplicates": duplicates}
-        with write_faces(target, work / FACES, kept, attributes | settings, int(settings["size"]), listener):
+        with write_faces(
+            target,
+            work / FACES,
+            kept,
+            attributes | settings,
+            int(settings["size"]),
+            listener,
+            compression=compression,
+        ):
             write_manifest(
                 manifest,
                 journal.records(),

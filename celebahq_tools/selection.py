@@ -15,6 +15,8 @@ from celebahq_tools.rank.select import select_best
 from celebahq_tools.store.journal import Journal
 
 Duplicates = Literal["off", "near", "mirrored"]
+# What the manifest says of a face that a person rejected.
+_REFUSED = ("review.rejected", "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,7 @@ def choose_faces(
     room = keep - len(accepted)
     best = select_best(scores[others], room) if room else select_best([], 1)
     chosen = np.sort(np.concatenate([accepted, others[best.indices]]))
-    reasons = {int(index): ("review.rejected", "") for index in indices[said == "refused"]}
+    reasons = {int(index): _REFUSED for index in indices[said == "refused"]}
     return Choice(indices[chosen], best.threshold, reasons)
 
 
@@ -101,18 +103,22 @@ def _choose_distinct(
         int(indices[position]): ("rank.duplicate", f"repeats index {indices[original]}, which comes before it")
         for position, original in distinct.original.items()
     }
-    reasons |= {int(index): ("review.rejected", "") for index in indices[said == "refused"]}
+    reasons |= {int(index): _REFUSED for index in indices[said == "refused"]}
     return Choice(indices[np.sort(distinct.kept)], threshold, reasons)
 
 
 def choose_listed(journal: Journal, order: NDArray[np.int64]) -> Choice:
-    """Return the faces of a list in its own order, whatever their scores; those that were rejected are left out.
+    """Return the faces of a list in its own order, whatever their scores.
+
+    Left out are photographs that were rejected, and faces that a person rejected in review.
 
     Args:
         journal: The journal of the build.
         order: Source indices, each once.
     """
     indices, scores = journal.scores()
-    made = np.isin(order, indices, assume_unique=True)
-    listed = np.isin(indices, order, assume_unique=True)
-    return Choice(order[made], float(scores[listed].min(initial=np.inf)))
+    refused = [index for index, verdict in journal.verdicts().items() if verdict == "refused"]
+    reasons = {int(index): _REFUSED for index in order[np.isin(order, refused)]}
+    kept = order[np.isin(order, indices, assume_unique=True) & ~np.isin(order, refused)]
+    listed = np.isin(indices, kept, assume_unique=True)
+    return Choice(kept, float(scores[listed].min(initial=np.inf)), reasons)

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.config import resolve_config
 from celebahq_tools.errors import ConfigError, InputError, StoreError
+from celebahq_tools.tensor_file import pick
 from pggan_core.architecture import NetworkConfig
-from pggan_core.checkpoint import Checkpoint, pick, read_checkpoint, read_newest
+from pggan_core.checkpoint import Checkpoint, read_checkpoint, read_newest
 from pggan_core.config import TrainConfig
 from pggan_core.networks import Generator
 from pggan_core.schedule import schedule_at

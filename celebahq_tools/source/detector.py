@@ -38,8 +38,8 @@ _BATCH = 256
 _SHIFTS = ((0.0, 0.0), (0.06, 0.0), (-0.06, 0.0), (0.0, 0.06), (0.0, -0.06))
 _JITTER = tuple((dx, dy, scale) for dx, dy in _SHIFTS for scale in (1.0, 1.12))
 _MIRRORED_POINTS = [1, 0, 2, 4, 3]
-# All of the output net's points lie to the right by this part of the box, on average over 43 faces: mirrored pictures
-# show it (benchmarks/detector_error.py). Its layers treat both axes alike, so they lie as much too low.
+# All of the output net's points lie to the right by this part of the box, on average over 43 faces, as the
+# comparison with their mirror images shows. Its layers treat both axes alike, so they lie as much too low.
 _POINT_BIAS = 1.05 / 48
 
 Boxes = NDArray[np.float32]

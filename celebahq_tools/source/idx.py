@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from celebahq_tools.errors import InputError
 
 _UINT8 = 8
+# EMNIST, the largest of its family, has files of 522 MiB.
+_MAX_BYTES = 1 << 30
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -21,11 +23,13 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         InputError: If it is missing, cut short, or of another type.
     """
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            # A few kilobytes can be the gzip file of any amount of zeros.
+            data = stream.read(_MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
+    if len(data) > _MAX_BYTES:
+        raise InputError(f"{path}: holds more than {_MAX_BYTES >> 20} MiB; MNIST's largest file holds 45")
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8:
         raise InputError(f"{path}: not an IDX file of unsigned bytes")
     dimensions = data[3]

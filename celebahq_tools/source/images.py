@@ -111,16 +111,19 @@ class ZipSource(_EncodedSource):
 
 
 class ArraySource(ImageSource):
-    """An .npy file, or the only array of an .npz: NCHW or NHWC uint8 with one or three channels."""
+    """An .npy file, or the only array of an .npz or its ``images``: NCHW or NHWC uint8 with one or three channels."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             loaded = np.load(path, mmap_mode="r", allow_pickle=False)
             if isinstance(loaded, np.lib.npyio.NpzFile):
-                if len(loaded.files) != 1:
-                    raise InputError(f"{path}: holds the arrays {', '.join(loaded.files)}; one is expected")
-                loaded = loaded[loaded.files[0]]
+                names = [name for name in loaded.files if name == "images"] or loaded.files
+                if len(names) != 1:
+                    raise InputError(
+                        f"{path}: holds the arrays {', '.join(names)}; one is expected, or one named images"
+                    )
+                loaded = loaded[names[0]]
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not a readable numpy file ({error})") from None
         if loaded.dtype != np.uint8:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -84,14 +85,29 @@ def decode_photo(data: bytes, *, upright: bool = False) -> Pixels:
     Raises:
         RejectionError: With stage ``decode`` and the reason.
     """
+    with open_image(data) as image:
+        orientation = _check_header(image, upright)
+        image.load()
+        return _TURNS[orientation](np.array(image, dtype=np.uint8))
+
+
+@contextmanager
+def open_image(data: bytes) -> Iterator[ImageFile.ImageFile]:
+    """Yield an image file, its header read and its pixels not yet; what goes wrong in the block becomes a rejection.
+
+    Args:
+        data: Contents of the file.
+    Raises:
+        RejectionError: With stage ``decode`` and the reason.
+    """
+    if not data:
+        raise RejectionError("decode", "empty", "zero bytes")
     try:
         with warnings.catch_warnings():
-            # Sizes are checked below, before any pixel is decoded.
+            # Callers check the size, before any pixel is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                orientation = _check_header(image, upright)
-                image.load()
-                return _TURNS[orientation](np.array(image, dtype=np.uint8))
+                yield image
     except RejectionError:
         raise
     except UnidentifiedImageError:
@@ -126,13 +142,18 @@ def check_landmarks(landmarks: NDArray[np.float32], width: int, height: int) -> 
         raise RejectionError("landmarks", "degenerate", "eyes and mouth lie within one pixel")
 
 
-def _check_header(image: ImageFile.ImageFile, upright: bool) -> int:
-    """Reject what cannot be used; return the EXIF orientation, 1 if the stored pixels are upright."""
+def check_extent(image: ImageFile.ImageFile) -> None:
+    """Reject an image file of too many pixels or of several frames."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise RejectionError("decode", "huge", f"{width}x{height} pixels, the limit is {MAX_PIXELS}")
     if getattr(image, "n_frames", 1) > 1:
         raise RejectionError("decode", "animated", f"{getattr(image, 'n_frames', 0)} frames")
+
+
+def _check_header(image: ImageFile.ImageFile, upright: bool) -> int:
+    """Reject what cannot be used; return the EXIF orientation, 1 if the stored pixels are upright."""
+    check_extent(image)
     if image.mode != "RGB":
         raise RejectionError("decode", _MODE_REASONS.get(image.mode, "not_rgb"), f"mode {image.mode}")
     if any(";16" in str(tile[3]) for tile in image.tile):

@@ -21,9 +21,21 @@ PATH = click.Path(path_type=Path)
     show_default=True,
     help="Leave out faces that repeat a better one: not at all, if they look the same, or also if mirrored.",
 )
+@click.option(
+    "--compression",
+    type=click.Choice(["gzip", "lzf", "blosc", "none"]),
+    default="gzip",
+    show_default=True,
+    help="Of the HDF5 file.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing OUT.")
 def reselect(
-    work: Path, keep: int, out: Path | None, duplicates: Literal["off", "near", "mirrored"], overwrite: bool
+    work: Path,
+    keep: int,
+    out: Path | None,
+    duplicates: Literal["off", "near", "mirrored"],
+    compression: str,
+    overwrite: bool,
 ) -> None:
     """Choose again from a build's scored faces, and write the dataset and manifest again.
 
@@ -34,7 +46,15 @@ def reselect(
     from celebahq_tools.reselection import run_reselect
 
     with BuildProgress() as progress:
-        summary = run_reselect(work, keep=keep, out=out, duplicates=duplicates, overwrite=overwrite, listener=progress)
+        summary = run_reselect(
+            work,
+            keep=keep,
+            out=out,
+            duplicates=duplicates,
+            overwrite=overwrite,
+            listener=progress,
+            compression=compression,
+        )
     click.echo(f"Ranked {summary.ranked}, kept {summary.kept} (score >= {summary.threshold:.4f}).")
     click.echo(f"Dataset:  {summary.out}\nManifest: {summary.manifest}")
 

@@ -110,7 +110,7 @@ def test_choosing_again_takes_no_photographs_and_can_let_duplicates_in(built, ph
     hidden = photos.with_name("hidden")
     photos.rename(hidden)
     try:
-        every = run("reselect", work, "--keep", 10, "--out", tmp_path / "every.h5")
+        every = run("reselect", work, "--keep", 10, "--out", tmp_path / "every.h5", "--compression", "lzf")
         assert every.returncode == 0, every.stderr
         strict = run("reselect", work, "--keep", 2, "--duplicates", "mirrored", "--out", tmp_path / "strict.h5")
         assert strict.returncode == 0, strict.stderr
@@ -118,6 +118,7 @@ def test_choosing_again_takes_no_photographs_and_can_let_duplicates_in(built, ph
         hidden.rename(photos)
     with h5py.File(tmp_path / "every.h5") as file:
         assert len(file["data64x64"]) == 6
+        assert file["data64x64"].compression == "lzf"
     rows = read_rows(tmp_path / "strict.manifest.csv")
     assert sum(row["status"] == "kept" for row in rows.values()) == 2
     assert {row["file"]: row["reason"] for row in rows.values()}["10.jpg"].startswith("rank.")

@@ -114,6 +114,13 @@ def test_missing_foreign_and_empty_paths_are_said(tmp_path: Path) -> None:
         open_images(tmp_path / "two.npz")
 
 
+def test_images_with_their_labels_in_one_npz_are_taken(tmp_path):
+    np.savez(tmp_path / "labelled.npz", images=IMAGES, labels=np.zeros((len(IMAGES), 2), np.float32))
+    source = open_images(tmp_path / "labelled.npz")
+    assert len(source) == len(IMAGES)
+    np.testing.assert_array_equal(source.load(1), IMAGES[1])
+
+
 def test_grey_becomes_three_equal_channels_and_opaque_alpha_is_dropped() -> None:
     rgb = IMAGES[0].transpose(1, 2, 0)
     grey = decode_image(encode(rgb[..., 0]))

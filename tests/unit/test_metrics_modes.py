@@ -115,6 +115,13 @@ def test_idx_files_are_read_plain_and_gzipped(tmp_path: Path, suffix: str) -> No
     np.testing.assert_array_equal(found[1], labels)
 
 
+def test_a_gzipped_idx_file_is_not_unpacked_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celebahq_tools.source.idx._MAX_BYTES", 1 << 20)
+    (tmp_path / "x.gz").write_bytes(gzip.compress(bytes((1 << 20) + 1)))
+    with pytest.raises(InputError, match="holds more than 1 MiB"):
+        read_idx(tmp_path / "x.gz")
+
+
 def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no t10k-images-idx3-ubyte"):
         read_mnist(tmp_path, "t10k")

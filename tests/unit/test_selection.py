@@ -5,6 +5,7 @@ import pytest
 
 from celebahq_tools.selection import choose_faces, choose_listed
 from celebahq_tools.store.journal import Journal
+from celebahq_tools.store.reviews import Reviews
 from celebahq_tools.types import ItemRecord
 
 SCORES = {0: 0.5, 2: 0.9, 5: 0.5, 7: 0.1, 9: 0.5}
@@ -50,3 +51,15 @@ def test_a_list_is_taken_in_its_own_order_whatever_the_scores(tmp_path):
     # 1 was rejected.
     assert choice.kept.tolist() == [7, 2, 0]
     assert choice.threshold == 0.1
+
+
+def test_a_listed_face_that_a_person_rejected_is_left_out(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with fill(path, SCORES) as journal:
+        reviews = Reviews(path)
+        reviews.add(7, "refused")
+        reviews.add(5, "refused")
+        choice = choose_listed(journal, np.array([7, 1, 2, 0]))
+    assert choice.kept.tolist() == [2, 0]
+    assert choice.threshold == 0.5
+    assert choice.reasons == {7: ("review.rejected", "")}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from celebahq_tools.atomic import write_atomically
+from celebahq_tools import tensor_file
 from celebahq_tools.errors import StoreError
 from celebahq_tools.restore.training.step import Stepper
+from celebahq_tools.tensor_file import damaged, pack_state, read_tensors, unpack_state, write_tensors
 
 FORMAT = "celebahq-restore-checkpoint-1"
 PATTERN = "checkpoint-*.safetensors"
@@ -39,16 +39,7 @@ class Checkpoint:
 
 def pack_stepper(stepper: Stepper) -> dict[str, Tensor]:
     """Return everything in a stepper that training changes, by stable names."""
-    tensors = {
-        f"{prefix}{name}": value.detach()
-        for prefix, module in _list_modules(stepper).items()
-        for name, value in module.state_dict().items()
-    }
-    for prefix, (optimizer, module) in _list_optimizers(stepper).items():
-        for name, parameter in module.named_parameters():
-            for kind, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"{prefix}{name}/{kind}"] = value
-    return tensors
+    return pack_state(_list_modules(stepper), _list_optimizers(stepper))
 
 
 def unpack_stepper(stepper: Stepper, tensors: Mapping[str, Tensor]) -> None:
@@ -58,19 +49,7 @@ def unpack_stepper(stepper: Stepper, tensors: Mapping[str, Tensor]) -> None:
         StoreError: If the checkpoint is of another net.
     """
     try:
-        for prefix, module in _list_modules(stepper).items():
-            module.load_state_dict(_pick(tensors, prefix))
-        for prefix, (optimizer, module) in _list_optimizers(stepper).items():
-            optimizer.state.clear()
-            parameters = dict(module.named_parameters())
-            for key, value in _pick(tensors, prefix).items():
-                name, _, kind = key.rpartition("/")
-                parameter = parameters[name]
-                moment = value.to(parameter.device).clone()
-                if moment.dim() == parameter.dim():
-                    # The memory layout decides the order of sums, and with it the last bit.
-                    moment = torch.empty_like(parameter).copy_(moment)
-                optimizer.state[parameter][kind] = moment
+        unpack_state(tensors, _list_modules(stepper), _list_optimizers(stepper))
     except (RuntimeError, KeyError) as error:
         reason = (str(error).splitlines() or ["?"])[0]
         raise StoreError(f"the checkpoint is of another net ({reason}); choose another --run-dir") from None
@@ -88,7 +67,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "config": checkpoint.config,
         "step": str(checkpoint.step),
     }
-    _write(path, checkpoint.tensors, header)
+    write_tensors(path, checkpoint.tensors, header)
 
 
 def read_run_checkpoint(path: Path) -> Checkpoint:
@@ -97,15 +76,11 @@ def read_run_checkpoint(path: Path) -> Checkpoint:
     Raises:
         StoreError: If the file is damaged, or no checkpoint of this program.
     """
+    header, tensors = read_tensors(path, kind=FORMAT, program="celebahq restore train")
     try:
-        with safe_open(path, framework="pt") as file:
-            header: Mapping[str, str] = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise StoreError(f"{path}: not a checkpoint of `celebahq restore train` ({FORMAT})")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         return Checkpoint(header["net"], header["config"], int(header["step"]), tensors)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise StoreError(f"{path}: damaged checkpoint ({error}); resume from an older one") from None
+    except (KeyError, ValueError) as error:
+        raise damaged(path, error) from None
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -114,24 +89,9 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def read_newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """Return the newest readable checkpoint of a run, or None if there are none at all.
-
-    Args:
-        folder: The run's folder.
-        say: Told about damaged ones that were passed over.
-    Raises:
-        StoreError: If all of them are damaged.
-    """
-    damaged: StoreError | None = None
-    for path in reversed(list_checkpoints(folder)):
-        try:
-            return read_run_checkpoint(path)
-        except StoreError as error:
-            damaged = error
-            say(f"{error}; trying the one before")
-    if damaged is not None:
-        raise damaged
-    return None
+    """Return the newest readable checkpoint of a run; see :func:`celebahq_tools.tensor_file.read_newest`."""
+    found = tensor_file.read_newest(list_checkpoints(folder), read_run_checkpoint, say)
+    return None if found is None else found[1]
 
 
 def export_weights(path: Path, net: nn.Module, *, name: str, about: Mapping[str, object]) -> None:
@@ -144,7 +104,7 @@ def export_weights(path: Path, net: nn.Module, *, name: str, about: Mapping[str,
         about: Facts about the run, stored as JSON.
     """
     tensors = {key: value.detach().half() for key, value in net.state_dict().items()}
-    _write(path, tensors, {"net": name, "about": json.dumps(dict(about), sort_keys=True, default=str)})
+    write_tensors(path, tensors, {"net": name, "about": json.dumps(dict(about), sort_keys=True, default=str)})
 
 
 def read_header(path: Path) -> dict[str, str]:
@@ -154,19 +114,6 @@ def read_header(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError):
         return {}
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        with write_atomically(path) as temporary:
-            save_file(ready, temporary, metadata=header)
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"{path}: cannot write ({error}); free space or choose another folder") from None
-
-
-def _pick(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _list_modules(stepper: Stepper) -> dict[str, nn.Module]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps
 
 from celebahq_tools.errors import RejectionError
-from celebahq_tools.source.photo import MAX_PIXELS
+from celebahq_tools.source.photo import check_extent, open_image
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 _GREY = {"L", "1"}
 _ALPHA = {"RGBA", "LA", "PA", "La", "RGBa"}
 _DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
@@ -31,35 +28,15 @@ def decode_any(data: bytes) -> NDArray[np.uint8]:
     Raises:
         RejectionError: With stage ``decode`` and the reason.
     """
-    if not data:
-        raise RejectionError("decode", "empty", "zero bytes")
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _check_header(image)
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            pixels = np.array(_make_plain(upright), dtype=np.uint8)
-    except RejectionError:
-        raise
-    except UnidentifiedImageError:
-        raise RejectionError("decode", "not_an_image") from None
-    except Image.DecompressionBombError as error:
-        raise RejectionError("decode", "huge", str(error)) from None
-    except MemoryError:
-        raise RejectionError("decode", "huge", "does not fit in memory") from None
-    except Exception as error:
-        # Decoders of damaged files raise almost anything: OSError, SyntaxError, struct.error, ZeroDivisionError.
-        reason = "truncated" if "truncated" in str(error) else "damaged"
-        raise RejectionError("decode", reason, f"{type(error).__name__}: {error}") from None
+    with open_image(data) as image:
+        _check_header(image)
+        image.load()
+        pixels = np.array(_make_plain(ImageOps.exif_transpose(image)), dtype=np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _check_header(image: Image.Image) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise RejectionError("decode", "huge", f"{width}x{height} pixels, the limit is {MAX_PIXELS}")
-    if getattr(image, "n_frames", 1) > 1:
-        raise RejectionError("decode", "animated", f"{getattr(image, 'n_frames', 0)} frames")
+def _check_header(image: ImageFile.ImageFile) -> None:
+    check_extent(image)
     # Pillow would silently drop the low byte of 16-bit RGB.
     if image.mode in _DEEP or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
         raise RejectionError("decode", "bits16", f"mode {image.mode}, more than 8 bits a channel")
