@@ -31,10 +31,13 @@ def build_ours(resolution: int, fmap_base: int, *, variant: str = "") -> Step:
     import torch
 
     from pggan_core.config import TrainConfig
+    from pggan_core.memory import keep_freed_memory
     from pggan_core.networks import Discriminator, Generator
     from pggan_core.schedule import schedule_at
     from pggan_core.step import Stepper
 
+    if "remap" not in variant:
+        keep_freed_memory()  # as the trainer does
     config = TrainConfig(
         fmap_base=fmap_base,
         grow=False,

@@ -66,7 +66,7 @@ class _Convolve(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.geometry = (stride, padding, transposed)
         if _is_plain_3x3(weight, stride, padding) and pays_winograd(x, weight):
-            return convolve_3x3(x, _reverse(weight) if transposed else weight)
+            return convolve_3x3(x, weight, adjoint=transposed)
         return torch.ops.aten.convolution(  # type: ignore[no-any-return]
             x.contiguous(), weight, None, (stride, stride), (padding, padding), (1, 1), transposed, (0, 0), 1
         )
@@ -94,8 +94,7 @@ class _WeightGradient(torch.autograd.Function):
         ctx.save_for_backward(x, grad)
         ctx.geometry = (stride, padding, transposed)
         if _is_plain_3x3(weight, stride, padding) and pays_winograd(x, weight):
-            found = correlate_3x3(x, grad)
-            return _reverse(found) if transposed else found
+            return correlate_3x3(grad, x) if transposed else correlate_3x3(x, grad)
         return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
             grad.contiguous(),
             x.contiguous(),
@@ -125,11 +124,6 @@ class _WeightGradient(torch.autograd.Function):
 
 def _is_plain_3x3(weight: Tensor, stride: int, padding: int) -> bool:
     return weight.shape[2:] == (3, 3) and stride == 1 and padding == 1
-
-
-def _reverse(weight: Tensor) -> Tensor:
-    """Return the kernel whose convolution is the adjoint of this one's."""
-    return weight.transpose(0, 1).flip(2, 3)
 
 
 def _run(function: type[torch.autograd.Function], *arguments: object) -> Tensor:

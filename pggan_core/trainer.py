@@ -23,6 +23,7 @@ from pggan_core.distributed import SOLO, RankLostError, Ranks
 from pggan_core.gallery import Gallery
 from pggan_core.hooks import Hooks, Progress
 from pggan_core.loader import Loader, Request
+from pggan_core.memory import keep_freed_memory
 from pggan_core.networks import Discriminator, Generator
 from pggan_core.records import Records
 from pggan_core.sampling import prepare_reals
@@ -78,6 +79,8 @@ class Trainer:
         self.schedule = config.schedule(self.network.levels)
         ranks.agree(lambda: check_shares(ranks, self.schedule))
         self.device = ranks.agree(lambda: choose_device(config.device, ranks))
+        if self.device.type == "cpu":
+            keep_freed_memory()
         if config.precision == "tf32":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         with torch.random.fork_rng(devices=[]):

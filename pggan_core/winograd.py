@@ -14,9 +14,9 @@ from torch import Tensor
 
 TILE = 4
 _POINTS = TILE + 2
-_LEAST_MAPS = 256
-_LEAST_PIXELS = 2048
-_PART_PIXELS = 1 << 14
+_LEAST_MAPS = 128
+_LEAST_PIXELS = 512
+_PART_PIXELS = 1 << 12
 # Points 0, 1, -1, 2, -2 and infinity.
 _INPUT = (
     (4, 0, -5, 0, 1, 0),
@@ -59,18 +59,19 @@ def pays_winograd(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
-    """Return the 3x3 convolution of a batch with one zero on every side; not differentiable.
+def convolve_3x3(x: Tensor, weight: Tensor, *, adjoint: bool = False) -> Tensor:
+    """Return the 3x3 convolution of a batch with one zero on every side, or its adjoint; not differentiable.
 
     Args:
         x: (N, I, H, W) float32, H and W multiples of 4; channels_last needs no copy.
-        weight: (O, I, 3, 3) float32.
+        weight: (O, I, 3, 3) float32, or (I, O, 3, 3) for the adjoint.
+        adjoint: Compute the transposed convolution.
     Returns:
         (N, O, H, W) in channels_last.
     """
     count, _, height, width = x.shape
-    kernels, back = _transform_kernels(weight), _matrix("output", x)
-    result = x.new_empty(count, height, width, weight.shape[0])
+    kernels, back = _transform_kernels(weight, adjoint), _matrix("output", x)
+    result = x.new_empty(count, height, width, kernels.shape[2])
     tiled = result.view(count, height // TILE, TILE, width // TILE, TILE, -1)
     for images, target in zip(_split(x), _split(tiled), strict=True):
         products = torch.bmm(_transform_images(images), kernels)
@@ -80,7 +81,7 @@ def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def correlate_3x3(x: Tensor, grad: Tensor) -> Tensor:
-    """Return the weight gradient of :func:`convolve_3x3`; not differentiable.
+    """Return the weight gradient of :func:`convolve_3x3`; with the arguments exchanged, that of its adjoint.
 
     Args:
         x: (N, I, H, W) float32, the images.
@@ -89,15 +90,21 @@ def correlate_3x3(x: Tensor, grad: Tensor) -> Tensor:
         (O, I, 3, 3).
     """
     outputs, inputs = grad.shape[1], x.shape[1]
-    products = x.new_zeros(_POINTS**2, inputs, outputs)
+    products = None
     spread = _matrix("output", x).t()
     for images, part in zip(_split(x), _split(grad), strict=True):
         count, _, height, width = part.shape
         tiles = part.permute(0, 2, 3, 1).reshape(count, height // TILE, TILE, width // TILE, TILE, outputs)
         gradients = spread @ tiles.permute(2, 4, 0, 1, 3, 5).reshape(TILE**2, -1)
-        products.baddbmm_(_transform_images(images).transpose(1, 2), gradients.view(_POINTS**2, -1, outputs))
+        gradients = gradients.view(_POINTS**2, -1, outputs).transpose(1, 2)
+        if products is None:
+            products = torch.bmm(gradients, _transform_images(images))
+        else:
+            products.baddbmm_(gradients, _transform_images(images))
+    if products is None:
+        return x.new_zeros(outputs, inputs, 3, 3)
     kernels = _matrix("kernel", x).t() @ products.view(_POINTS**2, -1)
-    return kernels.view(3, 3, inputs, outputs).permute(3, 2, 0, 1).contiguous()
+    return kernels.t().reshape(outputs, inputs, 3, 3)
 
 
 def _split(batch: Tensor) -> tuple[Tensor, ...]:
@@ -118,10 +125,13 @@ def _transform_images(x: Tensor) -> Tensor:
     return (_matrix("input", x) @ tiles.reshape(_POINTS**2, -1)).view(_POINTS**2, -1, maps)
 
 
-def _transform_kernels(weight: Tensor) -> Tensor:
+def _transform_kernels(weight: Tensor, adjoint: bool) -> Tensor:
     """Return the transformed kernels, (36, I, O)."""
-    outputs, inputs = weight.shape[:2]
-    return (_matrix("kernel", weight) @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(-1, inputs, outputs)
+    # Only the nine taps change places; the millions of pairs of maps stay where they are, transposed by the product.
+    taps = weight.reshape(-1, 9).t().contiguous()
+    if adjoint:
+        return (_matrix("reversed kernel", weight) @ taps).view(-1, *weight.shape[:2])
+    return (_matrix("kernel", weight) @ taps).view(-1, *weight.shape[:2]).transpose(1, 2)
 
 
 def _matrix(name: str, like: Tensor) -> Tensor:
@@ -130,5 +140,7 @@ def _matrix(name: str, like: Tensor) -> Tensor:
 
 @functools.cache
 def _build_matrix(name: str, device: torch.device) -> Tensor:
-    line = torch.tensor({"input": _INPUT, "kernel": _KERNEL, "output": _OUTPUT}[name], dtype=torch.float64)
+    backwards = tuple(row[::-1] for row in _KERNEL)
+    lines = {"input": _INPUT, "kernel": _KERNEL, "reversed kernel": backwards, "output": _OUTPUT}
+    line = torch.tensor(lines[name], dtype=torch.float64)
     return torch.kron(line, line).float().to(device)

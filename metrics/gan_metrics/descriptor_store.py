@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Sequence
-from typing import IO, Protocol
+from typing import IO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def sort_by_content(descriptors: Descriptors) -> NDArray[np.int64]:
 
 
 class DescriptorStore:
-    """Append-only store of the descriptors, channel sums and hashes of images.
+    """Append-only store of the descriptors, channel sums and hashes of images; filled by any threads.
 
     The temporary file has no name in the file system (where the system allows it), so that nothing is left behind
     even if the program is killed.
@@ -70,9 +71,9 @@ class DescriptorStore:
     def __init__(self, levels: int, memory: int) -> None:
         self.levels = levels
         self.digests: list[bytes] = []
-        self.spilled = 0
         self._sums: list[NDArray[np.float64]] = []
-        self._kept: list[list[NDArray[np.float32]]] = []
+        # An image's descriptors, or its place in the file.
+        self._places: list[NDArray[np.float32] | int] = []
         self._room = memory // (levels * IMAGE_BYTES)
         self._file: IO[bytes] | None = None
         self._lock = threading.Lock()
@@ -80,22 +81,28 @@ class DescriptorStore:
     def __len__(self) -> int:
         return len(self.digests)
 
-    def append(self, digest: bytes, sums: NDArray[np.float64], descriptors: list[NDArray[np.float32]]) -> None:
+    @property
+    def spilled(self) -> int:
+        """Images whose descriptors went to a temporary file."""
+        return max(len(self._places) - self._room, 0)
+
+    def append(self, digest: bytes, sums: NDArray[np.float64], descriptors: NDArray[np.float32]) -> None:
         """Add one image.
 
         Args:
             digest: Hash of its pixels.
             sums: (levels, 2, 3) channel sums.
-            descriptors: (128, 147) float32 per level.
+            descriptors: (levels, 128, 147) float32, contiguous; not to be changed any more.
         Raises:
             InputError: If the disk is full.
         """
-        if len(self._kept) < self._room:
-            self._kept.append(descriptors)
-        else:
-            self._spill(descriptors)
-        self.digests.append(digest)
-        self._sums.append(sums)
+        with self._lock:
+            record = len(self._places) - self._room
+            self._places.append(descriptors if record < 0 else record)
+            self.digests.append(digest)
+            self._sums.append(sums)
+        if record >= 0:
+            self._spill(record, descriptors)
 
     def sums(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return channel sums (images, 2, 3) of one level."""
@@ -104,49 +111,39 @@ class DescriptorStore:
     def gather(self, level: int, images: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the descriptors of some images at one level, (images * 128, 147) float32, contiguous."""
         out = np.empty((len(images), PER_IMAGE, LENGTH), dtype=np.float32)
-        for row, image in zip(out, images, strict=True):
-            if image < len(self._kept):
-                row[...] = self._kept[image][level]
+        for row, image in zip(out, images.tolist(), strict=True):
+            place = self._places[image]
+            if isinstance(place, int):
+                self._read((place * self.levels + level) * IMAGE_BYTES, row)
             else:
-                self._read(int(image) - len(self._kept), level, row)
+                row[...] = place[level]
         return out.reshape(-1, LENGTH)
 
     def close(self) -> None:
         """Free memory and the temporary file."""
-        self._kept.clear()
-        self._room = 0
+        self._places.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def _spill(self, descriptors: list[NDArray[np.float32]]) -> None:
+    def _spill(self, record: int, descriptors: NDArray[np.float32]) -> None:
         try:
-            if self._file is None:
-                # Buffering would copy every read once more; the page cache does its work.
-                self._file = tempfile.TemporaryFile(prefix="swd-", buffering=0)  # noqa: SIM115 - closed by close()
-            self._file.seek(self.spilled * self.levels * IMAGE_BYTES)
-            for level in descriptors:
-                _write_whole(self._file, np.ascontiguousarray(level).data.cast("B"))
+            with self._lock:
+                if self._file is None:
+                    # Buffering would copy every read once more; the page cache does its work.
+                    self._file = tempfile.TemporaryFile(prefix="swd-", buffering=0)  # noqa: SIM115 - closed by close()
+            _move_whole(self._file, descriptors.data.cast("B"), record * self.levels * IMAGE_BYTES, self._lock, "write")
         except OSError as error:
             raise InputError(
                 f"{tempfile.gettempdir()}: cannot hold the descriptors ({error.strerror}); free some space, set TMPDIR "
                 f"to another disk, or raise --max-memory"
             ) from None
-        self.spilled += 1
 
-    def _read(self, record: int, level: int, out: NDArray[np.float32]) -> None:
+    def _read(self, position: int, out: NDArray[np.float32]) -> None:
         if self._file is None:
             raise InputError("the descriptor store is closed already")
-        view = out.data.cast("B")
-        # One file position is shared by all threads.
-        with self._lock:
-            self._file.seek((record * self.levels + level) * IMAGE_BYTES)
-            filled = 0
-            while filled < len(view):
-                got = self._file.readinto(view[filled:])  # type: ignore[attr-defined]
-                if not got:
-                    raise InputError("the temporary file of descriptors was cut short; is the disk full?")
-                filled += got
+        if not _move_whole(self._file, out.data.cast("B"), position, self._lock, "read"):
+            raise InputError("the temporary file of descriptors was cut short; is the disk full?")
 
 
 class StoredLevel:
@@ -173,8 +170,24 @@ class StoredLevel:
         return self._store.gather(self._level, self._images[start // PER_IMAGE : stop // PER_IMAGE])
 
 
-def _write_whole(file: IO[bytes], data: memoryview) -> None:
-    """Write all of a buffer: an unbuffered file may take less at a time."""
-    written = 0
-    while written < len(data):
-        written += file.write(data[written:])
+def _move_whole(
+    file: IO[bytes], data: memoryview, position: int, lock: threading.Lock, way: Literal["read", "write"]
+) -> bool:
+    """Fill a buffer from a place in an unbuffered file, or write it there; False at the end of the file.
+
+    An unbuffered file may move less at a time. One file position is shared by all threads: where the system can do
+    without it they need not wait for each other.
+    """
+    moved = 0
+    while moved < len(data):
+        rest, place = data[moved:], position + moved
+        if hasattr(os, "preadv"):
+            count = os.preadv(file.fileno(), [rest], place) if way == "read" else os.pwrite(file.fileno(), rest, place)
+        else:
+            with lock:
+                file.seek(place)
+                count = file.readinto(rest) if way == "read" else file.write(rest)  # type: ignore[attr-defined]
+        if not count:
+            return False
+        moved += count
+    return True

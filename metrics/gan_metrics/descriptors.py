@@ -52,12 +52,15 @@ def draw_centres(
     return list((fractions * spans[:, None, :]).astype(np.int64) + SIDE // 2)
 
 
-def extract_descriptors(level: NDArray[np.float32], centres: NDArray[np.int64]) -> NDArray[np.float32]:
+def extract_descriptors(
+    level: NDArray[np.float32], centres: NDArray[np.int64], out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """Return the neighbourhoods of one pyramid level.
 
     Args:
         level: (H, W, 3) float32.
         centres: (count, 2) of (row, column), each at least 3 from every edge.
+        out: (count, 147) float32 to fill and return.
     Returns:
         (count, 147) float32, in the order channel, column, row: the original program's.
     Raises:
@@ -70,7 +73,8 @@ def extract_descriptors(level: NDArray[np.float32], centres: NDArray[np.int64]) 
     starts = (corners[:, 0] * width + corners[:, 1]) * channels
     offsets = _list_offsets(width, channels)
     # take is faster than fancy indexing, and the check above makes clipping harmless.
-    return np.asarray(np.take(np.ascontiguousarray(level).reshape(-1), starts[:, None] + offsets, mode="clip"))
+    places = starts[:, None] + offsets
+    return np.asarray(np.take(np.ascontiguousarray(level).reshape(-1), places, out=out, mode="clip"))
 
 
 @lru_cache(maxsize=64)
@@ -81,10 +85,10 @@ def _list_offsets(width: int, channels: int) -> NDArray[np.int64]:
 
 
 def sum_channels(descriptors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return per-channel sums and sums of squares, shape (2, 3) float64, of descriptors (N, 147)."""
+    """Return per-channel sums and sums of squares, shape (..., 2, 3) float64, of descriptors (..., N, 147)."""
     values = descriptors.astype(np.float64)
-    columns = np.stack([values.sum(axis=0), np.einsum("ij,ij->j", values, values)])
-    return np.asarray(columns.reshape(2, 3, SIDE * SIDE).sum(axis=2))
+    columns = np.stack([values.sum(axis=-2), np.einsum("...ij,...ij->...j", values, values)], axis=-2)
+    return np.asarray(columns.reshape(*columns.shape[:-1], 3, SIDE * SIDE).sum(axis=-1))
 
 
 def compute_channel_moments(sums: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -20,6 +20,7 @@ from gan_metrics.descriptor_store import (
     sort_by_content,
 )
 from gan_metrics.descriptors import (
+    LENGTH,
     PER_IMAGE,
     draw_centres,
     extract_descriptors,
@@ -223,16 +224,19 @@ class SlicedWasserstein(Metric):
         # An eighth for each set and the rest for the projections, which cannot go to disk.
         store = store or DescriptorStore(len(sizes), self.settings.max_memory // 8)
 
-        def describe(image: NDArray[np.uint8]) -> tuple[bytes, NDArray[np.float64], list[NDArray[np.float32]]]:
+        filled = store
+
+        def describe(image: NDArray[np.uint8]) -> None:
             digest = hash_image(image)
             levels = decompose_image(np.ascontiguousarray(image.transpose(1, 2, 0)))
             centres = draw_centres(digest, self.settings.seed, sizes)
-            found = [extract_descriptors(level, places) for level, places in zip(levels, centres, strict=True)]
-            return digest, np.stack([sum_channels(descriptors) for descriptors in found]), found
+            found = np.empty((len(sizes), PER_IMAGE, LENGTH), np.float32)
+            for level, places, out in zip(levels, centres, found, strict=True):
+                extract_descriptors(level, places, out)
+            filled.append(digest, sum_channels(found), found)
 
         with ThreadPoolExecutor(self.settings.workers) as pool:
-            for digest, sums, descriptors in pool.map(describe, batch):
-                store.append(digest, sums, descriptors)
+            list(pool.map(describe, batch))
         return store
 
     def _compare(
