@@ -29,6 +29,8 @@ def test_it_equals_the_direct_sum_in_float64(shape, layout) -> None:
     exact.backward(grad.double())
     assert close(convolve_3x3(x, weight), exact)
     assert close(correlate_3x3(x, grad), exact_weight.grad)
+    turned = weight.transpose(0, 1).contiguous()
+    assert close(convolve_3x3(x, turned, adjoint=True), F.conv_transpose2d(x.double(), turned.double(), padding=1))
 
 
 def test_parts_of_a_batch_change_nothing_but_rounding(monkeypatch) -> None:
@@ -47,7 +49,7 @@ def test_the_gradient_penalty_has_the_stock_second_derivatives(monkeypatch, tran
     # Small weights keep tanh in its bend, where its second derivative counts and amplifies no rounding.
     x, weight, after = torch.randn(2, 6, 8, 8), 0.1 * torch.randn(6, 6, 3, 3), 0.1 * torch.randn(6, 6, 3, 3)
     calls = []
-    monkeypatch.setattr(convolution, "convolve_3x3", lambda *a: calls.append(1) or convolve_3x3(*a))
+    monkeypatch.setattr(convolution, "convolve_3x3", lambda *a, **k: calls.append(1) or convolve_3x3(*a, **k))
 
     def penalise(x, weight, after, stock):
         x, weight, after = (value.clone().requires_grad_(True) for value in (x, weight, after))
@@ -66,9 +68,9 @@ def test_the_gradient_penalty_has_the_stock_second_derivatives(monkeypatch, tran
 
 
 def test_it_is_used_for_many_maps_and_pixels_only() -> None:
-    many = torch.empty(8, 256, 16, 16)
-    assert pays_winograd(many, torch.empty(256, 256, 3, 3))
-    assert not pays_winograd(many, torch.empty(256, 128, 3, 3))
-    assert not pays_winograd(many[:4, :, :8], torch.empty(256, 256, 3, 3))
-    assert not pays_winograd(torch.empty(8, 256, 18, 18), torch.empty(256, 256, 3, 3))
-    assert not pays_winograd(many.bfloat16(), torch.empty(256, 256, 3, 3))
+    many, kernels = torch.empty(8, 128, 8, 8), torch.empty(128, 128, 3, 3)
+    assert pays_winograd(many, kernels)
+    assert not pays_winograd(many, kernels[:, :64])
+    assert not pays_winograd(many[:4], kernels)
+    assert not pays_winograd(torch.empty(8, 128, 18, 18), kernels)
+    assert not pays_winograd(many.bfloat16(), kernels.bfloat16())
