@@ -33,10 +33,11 @@ def find_pairs(thumbs: Thumbs, *, count: int = 24) -> list[Pair]:
     """Return the pairs of faces that look most alike, the likest first; of faces alike in threes or more, each once.
 
     Args:
-        thumbs: (N, 24, 24) uint8, as of :func:`celebahq_tools.rank.duplicates.make_thumb`.
+        thumbs: (N, 24, 24) uint8, as of :func:`celebahq_tools.rank.duplicates.make_thumb`; all 0 where there is none.
         count: How many at most.
     """
-    first, second = _propose(hash_thumbs(thumbs))
+    seen = np.flatnonzero(thumbs.any(axis=(1, 2)))
+    first, second = (seen[one] for one in _propose(hash_thumbs(thumbs[seen])))
     pairs = []
     for one in np.unique(first).tolist():
         others = second[first == one]

@@ -58,6 +58,11 @@ class LiveWork:
         self.refresh()
         return {"version": self._version, "epoch": self.epoch}
 
+    def tell_news(self) -> None:
+        """Give the work a new number although no face changed: the page has something else to show."""
+        with self._lock:
+            self._version += 1
+
     def refresh(self) -> None:
         """Read the journal if its files changed."""
         with self._lock:

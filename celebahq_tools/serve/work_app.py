@@ -6,7 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -17,15 +19,17 @@ from starlette.routing import Route
 from celebahq_tools.errors import CelebahqError, ConfigError
 from celebahq_tools.pages.images import encode_picture
 from celebahq_tools.pages.page import read_static, render_page
+from celebahq_tools.pages.parts import make_paragraph
 from celebahq_tools.report import sections as layout
 from celebahq_tools.report.build import PACKAGE, describe_verdict, find_photographs, make_static_bodies
 from celebahq_tools.report.details import NO_PHOTOGRAPHS, draw_steps_or_reason, explain_face, render_steps
 from celebahq_tools.report.sprites import shrink_face
-from celebahq_tools.report.summary import Group, choose_groups
+from celebahq_tools.report.summary import choose_groups
 from celebahq_tools.report.view import Snapshot, WorkView
 from celebahq_tools.serve.access import AccessGuard, AccessRules
 from celebahq_tools.serve.events import stream_events
 from celebahq_tools.serve.live import LiveWork
+from celebahq_tools.serve.live_pairs import LivePairs
 from celebahq_tools.serve.page_app import DRAWING, Stopper
 
 _THUMB = 160
@@ -45,6 +49,7 @@ class WorkPages:
 
     def __init__(self, folder: Path, *, photos: Path | None = None, device: str = "auto") -> None:
         self.live = LiveWork(WorkView(folder))
+        self._pairs = LivePairs(self.live.view, self.live.tell_news)
         self.photographs = find_photographs(self.live.snapshot, photos, device=device)
         self._draw_steps = lru_cache(maxsize=64)(self._draw_steps_anew)
 
@@ -56,7 +61,8 @@ class WorkPages:
         with DRAWING:
             bodies = make_static_bodies(snapshot, self.photographs)
         groups = choose_groups(snapshot, lambda row: bool(snapshot.at_hand[row]), count=_SHOWN)
-        bodies["faces"] = layout.show_groups([(group, self._make_tiles(snapshot, group)) for group in groups])
+        bodies["faces"] = layout.show_groups([(group, self._make_tiles(snapshot, group.rows)) for group in groups])
+        bodies["duplicates"] = self._show_pairs(snapshot)
         review = layout.render_macro("review", may_write=may_write)
         gallery = layout.render_macro("gallery", parts=snapshot.faces.part_names, count=len(snapshot.faces))
         bodies["all"] = Markup("{}{}{}").format(review, gallery, layout.render_macro("dialog", details=[]))
@@ -143,12 +149,23 @@ class WorkPages:
             raise HTTPException(404, "the build has deleted this face: others are better")
         return row, pixels
 
-    @staticmethod
-    def _make_tiles(snapshot: Snapshot, group: Group) -> list[layout.Tile]:
-        return [
-            layout.make_tile(snapshot.faces, row, f"/thumb/{int(snapshot.faces.index[row])}")
-            for row in group.rows.tolist()
+    def _show_pairs(self, snapshot: Snapshot) -> Markup:
+        known = self._pairs.look(snapshot)
+        if known is None:
+            return make_paragraph("Looking for faces that look alike …", kind="muted")
+        row_of = {int(snapshot.faces.index[row]): row for row in np.flatnonzero(snapshot.at_hand).tolist()}
+        # The build may have deleted a face since.
+        pairs = [
+            (self._make_tiles(snapshot, np.array([row_of[first], row_of[second]])), difference)
+            for first, second, difference in known.pairs
+            if first in row_of and second in row_of
         ]
+        return layout.show_pairs(pairs, faces=known.compared)
+
+    @staticmethod
+    def _make_tiles(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[layout.Tile]:
+        index = snapshot.faces.index
+        return [layout.make_tile(snapshot.faces, row, f"/thumb/{int(index[row])}") for row in rows.tolist()]
 
 
 def make_work_app(pages: WorkPages, rules: AccessRules, stopper: Stopper) -> AccessGuard:

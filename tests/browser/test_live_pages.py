@@ -98,6 +98,9 @@ def test_the_page_follows_a_real_build_without_a_reload(work, live):
     live.wait(lambda: live.run(TILES).get("kept") == "12")
     assert live.run(TILES)["rejected"] == "2"
     live.wait("return document.querySelectorAll('#rejected tbody tr').length === 2")
+    live.wait("return document.querySelectorAll('#duplicates .pair').length > 0")
+    pictures = "return Array.from(document.querySelectorAll('#duplicates img'), node => node.src)"
+    assert all("/thumb/" in address for address in live.run(pictures))
     assert live.run("return window.untouched")
     assert live.read_console() == []
     host = live.run("return location.host")

@@ -42,6 +42,10 @@ def test_another_error_of_the_system_is_shown_in_its_own_words():
     assert run(OSError(errno.ELOOP, "Too many levels", "a")).output == "Error: a: Too many levels\n"
 
 
+def test_a_broken_pipe_to_something_else_than_the_reader_is_told():
+    assert run(BrokenPipeError(errno.EPIPE, "Broken pipe")).output == "Error: Broken pipe\n"
+
+
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on():
     result = run(KeyboardInterrupt(), then="run it again")
     assert (result.exit_code, result.output) == (130, "\nInterrupted; run it again.\n")
