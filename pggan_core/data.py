@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from celebahq_tools.errors import InputError
+from celebahq_tools.store.labels import parse_dataset_json
 from celebahq_tools.store.layout import compute_mips
 from celebahq_tools.store.reader import DatasetReader
 
+_TABLE = "dataset.json"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -29,7 +30,7 @@ class LevelSource(Protocol):
 
     @property
     def labels(self) -> NDArray[np.float32] | None:
-        """One-hot (N, classes), or None."""
+        """(N, classes), one-hot for classes, or None."""
 
     def __len__(self) -> int: ...
 
@@ -41,10 +42,10 @@ def open_source(path: Path) -> LevelSource:
     """Return the images at ``path``.
 
     Args:
-        path: HDF5 file in the original's layout, folder of equally sized images, or StyleGAN zip (``dataset.json``
-            labels are used if they are there).
+        path: HDF5 file in the original's layout, folder of equally sized images, or StyleGAN zip. Labels of a folder or
+            zip are those of ``dataset.json`` in it, if it is there: class numbers, or vectors as they are.
     Raises:
-        InputError: If there is nothing usable.
+        InputError: If there is nothing usable, or ``dataset.json`` is damaged or leaves images out.
         StoreError: If an HDF5 file is damaged.
     """
     if path.is_dir():
@@ -92,6 +93,10 @@ class _EncodedSource:
             raise InputError(f"{path}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
         self.shape = _order_channels(self._decode(0)).shape
 
+    def _take_labels(self, table: bytes) -> None:
+        where, otherwise = f"{self.path}: {_TABLE}", "remove it, and train without labels"
+        self.labels = parse_dataset_json(table, self._names, where, otherwise=otherwise)
+
     def __len__(self) -> int:
         return len(self._names)
 
@@ -125,7 +130,9 @@ class _EncodedSource:
 class _FolderSource(_EncodedSource):
     def __init__(self, path: Path) -> None:
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        super().__init__(path, [str(p.relative_to(path)) for p in found])
+        super().__init__(path, [p.relative_to(path).as_posix() for p in found])
+        if (path / _TABLE).is_file():
+            self._take_labels((path / _TABLE).read_bytes())
 
     def _open(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
@@ -135,28 +142,14 @@ class _ZipSource(_EncodedSource):
     def __init__(self, path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = sorted(n for n in archive.namelist() if n.lower().endswith(IMAGE_SUFFIXES))
-            table = archive.read("dataset.json") if "dataset.json" in archive.namelist() else b"{}"
+            table = archive.read(_TABLE) if _TABLE in archive.namelist() else b"{}"
         super().__init__(path, names)
-        self.labels = _parse_labels(path, table, names)
+        self._take_labels(table)
 
     def _open(self, name: str) -> bytes:
         # Opened per read: an archive object must not be shared between processes or threads.
         with zipfile.ZipFile(self.path) as archive:
             return archive.read(name)
-
-
-def _parse_labels(path: Path, table: bytes, names: list[str]) -> NDArray[np.float32] | None:
-    """Return one-hot labels of StyleGAN's ``{"labels": [[name, class], ...]}``."""
-    try:
-        entries = json.loads(table).get("labels")
-        if not entries:
-            return None
-        classes = dict(entries)
-        indices = np.array([int(classes[name]) for name in names])
-        labels: NDArray[np.float32] = np.eye(int(indices.max()) + 1, dtype=np.float32)[indices]
-        return labels
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: dataset.json does not label every image ({error}); remove or rebuild it") from None
 
 
 def _order_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

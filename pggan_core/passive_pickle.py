@@ -8,78 +8,18 @@ steps, and what it allocates is at most a small multiple of the file.
 
 from __future__ import annotations
 
-import math
 import mmap
 import pickletools
-import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from celebahq_tools.errors import InputError
+from pggan_core.passive_objects import FUNCTIONS, Dtype, Maker, Name, PassiveArray, PassiveObject, PickleRefusedError
 
 _MOST_STEPS = 2_000_000
-_MOST_DIMENSIONS = 8
-_DTYPE = re.compile(r"[fiu][1248]|b1")
-
-
-class PickleRefusedError(InputError):
-    """A pickle asks for something that only code could give, or is damaged."""
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A global that the file names; a mere pair of words."""
-
-    module: str
-    name: str
-
-
-@dataclass(eq=False)
-class PassiveObject:
-    """What stands for an object of a foreign class.
-
-    Attributes:
-        module, name: Of its class.
-        state: What the file holds of it.
-    """
-
-    module: str
-    name: str
-    state: dict[Any, Any] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class PassiveArray:
-    """An array; ``values`` is None until the file has given them."""
-
-    values: NDArray[Any] | None = None
-
-
-@dataclass(eq=False)
-class _Dtype:
-    code: str
-    order: str = "<"
-
-
 _MARK = object()
-
-# Constructors whose meaning is known. All of them are carried out here; none is ever looked up.
-_FUNCTIONS = {
-    **{(f"numpy.{core}.multiarray", name): name for core in ("core", "_core") for name in ("_reconstruct", "scalar")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): "_frombuffer" for core in ("core", "_core")},
-    ("numpy", "dtype"): "dtype",
-    ("numpy", "ndarray"): "ndarray",
-    ("_codecs", "encode"): "encode",
-    # Older protocols write no bytes at all as a call.
-    ("__builtin__", "bytes"): "bytes",
-    ("collections", "OrderedDict"): "OrderedDict",
-}
 
 
 def read_pickle(path: Path, classes: frozenset[tuple[str, str]]) -> Any:
@@ -97,7 +37,7 @@ def read_pickle(path: Path, classes: frozenset[tuple[str, str]]) -> Any:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             # Through a map, a length that the file claims and does not have allocates nothing.
-            return _Machine(path, classes).run(view)
+            return _Machine(path, classes, len(view)).run(view)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except PickleRefusedError:
@@ -107,15 +47,14 @@ def read_pickle(path: Path, classes: frozenset[tuple[str, str]]) -> Any:
 
 
 class _Machine:
-    def __init__(self, path: Path, classes: frozenset[tuple[str, str]]) -> None:
+    def __init__(self, path: Path, classes: frozenset[tuple[str, str]], size: int) -> None:
         self._path, self._classes = path, classes
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
-        self._size = self._copied = 0
+        self._maker = Maker(size, self._refuse)
 
     def run(self, view: mmap.mmap) -> Any:
         """Carry out the program and return its result."""
-        self._size = len(view)
         for step, (opcode, argument, position) in enumerate(pickletools.genops(view)):  # type: ignore[arg-type]
             if step >= _MOST_STEPS:
                 raise self._refuse(f"has more than {_MOST_STEPS} steps")
@@ -247,38 +186,21 @@ class _Machine:
         self._push_name(module, name)
 
     def _push_name(self, module: str, name: str) -> None:
-        if (module, name) not in _FUNCTIONS and (module, name) not in self._classes:
+        if (module, name) not in FUNCTIONS and (module, name) not in self._classes:
             raise self._refuse(f"asks for {module[:80]}.{name[:80]}")
-        self.push(_Name(module, name))
+        self.push(Name(module, name))
 
     def call(self, _: object) -> None:
         """Carry out a constructor that is known."""
         arguments, named = self._pop(), self._pop()
-        if type(named) is not _Name or type(arguments) is not tuple:
+        if type(named) is not Name or type(arguments) is not tuple:
             raise self._refuse("calls something that is not a name")
-        function = _FUNCTIONS.get((named.module, named.name))
-        if function == "_reconstruct":
-            self.push(PassiveArray())
-        elif function == "scalar" and len(arguments) == 2:
-            self.push(self._make_array(arguments[1], arguments[0], (), fortran=False))
-        elif function == "_frombuffer" and len(arguments) == 4:
-            data, dtype, shape, order = arguments
-            self.push(self._make_array(data, dtype, shape, fortran=order == "F"))
-        elif function == "dtype" and arguments and type(arguments[0]) is str:
-            self.push(_Dtype(arguments[0]))
-        elif function == "encode" and len(arguments) == 2 and type(arguments[0]) is str and arguments[1] == "latin1":
-            self.push(self._encode(arguments[0]))
-        elif function == "bytes" and not arguments:
-            self.push(b"")
-        elif function == "OrderedDict" and not arguments:
-            self.push({})
-        else:
-            raise self._refuse(f"calls {named.module}.{named.name} in an unknown way")
+        self.push(self._maker.make(named, arguments))
 
     def make_object(self, _: object) -> None:
         """Describe a new object of a foreign class."""
         arguments, named = self._pop(), self._pop()
-        if type(named) is not _Name or (named.module, named.name) not in self._classes or arguments != ():
+        if type(named) is not Name or (named.module, named.name) not in self._classes or arguments != ():
             raise self._refuse("makes an object of an unknown class")
         self.push(PassiveObject(named.module, named.name))
 
@@ -290,32 +212,11 @@ class _Machine:
             target.state = state
         elif type(target) is PassiveArray and type(state) is tuple and len(state) == 5 and target.values is None:
             _, shape, dtype, fortran, data = state
-            target.values = self._make_array(data, dtype, shape, fortran=fortran is True).values
-        elif type(target) is _Dtype and type(state) is tuple and len(state) >= 2 and state[1] in ("<", ">", "|", "="):
+            target.values = self._maker.make_array(data, dtype, shape, fortran=fortran is True).values
+        elif type(target) is Dtype and type(state) is tuple and len(state) >= 2 and state[1] in ("<", ">", "|", "="):
             target.order = state[1]
         else:
             raise self._refuse("sets the state of something that has none")
-
-    def _encode(self, text: str) -> bytes:
-        # The one step that copies: text kept once could be asked for a million times.
-        self._copied += len(text)
-        if self._copied > self._size:
-            raise self._refuse("copies more than it holds")
-        return text.encode("latin-1")
-
-    def _make_array(self, data: Any, dtype: Any, shape: Any, *, fortran: bool) -> PassiveArray:
-        if type(data) is str:  # Python 2 wrote bytes as text.
-            data = self._encode(data)
-        if type(dtype) is not _Dtype or not _DTYPE.fullmatch(dtype.code):
-            raise self._refuse("holds an array of something other than numbers")
-        if type(data) not in (bytes, bytearray):
-            raise self._refuse("holds an array whose numbers are not bytes")
-        if type(shape) is not tuple or len(shape) > _MOST_DIMENSIONS or any(type(s) is not int or s < 0 for s in shape):
-            raise self._refuse("holds an array of an impossible shape")
-        kind = np.dtype(("<" if dtype.order in "|=" else dtype.order) + dtype.code)
-        if math.prod(shape) * kind.itemsize != len(data):
-            raise self._refuse(f"holds an array of shape {shape} with {len(data)} bytes")
-        return PassiveArray(np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C"))
 
 
 def _push_argument(machine: _Machine, argument: Any) -> None:

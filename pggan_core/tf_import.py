@@ -28,7 +28,8 @@ from pggan_core.checkpoint import Checkpoint, list_checkpoints, name_checkpoint,
 from pggan_core.config import TrainConfig
 from pggan_core.generator_file import TrainedGenerator
 from pggan_core.networks import Discriminator, Generator
-from pggan_core.passive_pickle import PassiveArray, PassiveObject, read_pickle
+from pggan_core.passive_objects import PassiveArray, PassiveObject
+from pggan_core.passive_pickle import read_pickle
 from pggan_core.presets import find_preset
 from pggan_core.setup import prepare_run_folder
 

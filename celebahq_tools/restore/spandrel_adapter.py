@@ -50,7 +50,8 @@ def build_spandrel(request: RestorerRequest, otherwise: str) -> NetRestorer:
         WeightsError: If spandrel is not installed, cannot be imported, or does not know the net.
     """
     path = request.weights
-    assert path is not None  # noqa: S101 - only files come here
+    if path is None:
+        raise WeightsError("spandrel: name a weight file; without one there is nothing to recognize")
     try:
         import spandrel
     except ImportError:

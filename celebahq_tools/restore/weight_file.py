@@ -32,7 +32,8 @@ def build_from_file(kind: Kind, request: RestorerRequest) -> Restorer:
         WeightsError: If nobody knows the net.
     """
     path = request.weights
-    assert path is not None  # noqa: S101 - that is what the caller is for
+    if path is None:
+        raise WeightsError(f"{kind}: name a weight file, or a net by its name")
     name = read_net_name(path)
     if name is not None:
         restorer: Restorer = build_own(request, name)

@@ -77,13 +77,16 @@ def format_dataset_json(names: Sequence[str], labels: Labels | None) -> str:
     return json.dumps({"labels": pairs})
 
 
-def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels | None:
+def parse_dataset_json(
+    data: bytes, names: Sequence[str], where: str, *, otherwise: str = "pass --no-labels"
+) -> Labels | None:
     """Return the labels of images from StyleGAN's ``dataset.json``, or None if it holds none.
 
     Args:
         data: The file's contents.
         names: Images that need a label, with forward slashes.
         where: Begins messages.
+        otherwise: What to do but complete the file, in the message about images without labels.
     Raises:
         InputError: If it is not such a file, an image has no label, or labels are of several kinds.
     """
@@ -98,7 +101,7 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels 
     if unlabelled:
         raise InputError(
             f"{where}: has labels but none for {len(unlabelled)} images, {unlabelled[0]} among them; "
-            "complete it or pass --no-labels"
+            f"complete it or {otherwise}"
         )
     return parse_label_values([table[name] for name in names], where)
 

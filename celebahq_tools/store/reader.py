@@ -138,9 +138,16 @@ class DatasetReader:
         raise ShapeError(f"{self.path}: no level of height {height}; it holds {[s[1] for s in self._levels]}")
 
     def _find_levels(self) -> dict[tuple[int, int, int], Any]:
+        try:
+            damaged = [name for name in self._file if not isinstance(name, str)]  # bytes, where they are no UTF-8
+            nodes = [] if damaged else list(self._file.items())
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise StoreError(f"{self.path}: damaged list of datasets ({error}); rebuild it or copy it again") from None
+        if damaged:
+            raise StoreError(f"{self.path}: damaged name {damaged[0]!r} of a dataset; rebuild it or copy it again")
         found = {
             (int(node.shape[1]), int(node.shape[2]), int(node.shape[3])): node
-            for name, node in self._file.items()
+            for name, node in nodes
             if name.startswith("data") and isinstance(node, h5py.Dataset) and node.ndim == 4
         }
         if not found:

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celebahq_tools.errors import InputError
-from pggan_core import passive_pickle
-from pggan_core.passive_pickle import PassiveArray, PassiveObject, PickleRefusedError, read_pickle
+from pggan_core import passive_objects, passive_pickle
+from pggan_core.passive_objects import PassiveArray, PassiveObject, PickleRefusedError
+from pggan_core.passive_pickle import read_pickle
 
 CLASSES = frozenset({("tfutil", "Network")})
 NAME = b"ctfutil\nNetwork\n"
@@ -168,7 +169,7 @@ def test_hostile_and_damaged_files_are_refused_and_nothing_is_run(tmp_path, monk
         read(tmp_path, HOSTILE[name])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.pkl"]
     # Nor did anything stick to the names that the file had hold of.
-    assert passive_pickle._FUNCTIONS["_codecs", "encode"] == "encode"
+    assert passive_objects.FUNCTIONS["_codecs", "encode"] == "encode"
 
 
 def test_the_hostile_files_are_hostile(tmp_path, monkeypatch):

@@ -194,6 +194,15 @@ def test_a_foreign_or_damaged_file_is_refused_with_its_name(dataset, damage):
         DatasetReader(dataset)
 
 
+@pytest.mark.parametrize("bad", [b"d\xff\xfea4x4", b"data\xff\xff4"])
+def test_a_damaged_name_of_a_level_is_named(dataset, bad):
+    data = dataset.read_bytes()
+    assert data.count(b"data4x4") == 1
+    dataset.write_bytes(data.replace(b"data4x4", bad))
+    with pytest.raises(StoreError, match=r"faces\.h5: damaged name"):
+        DatasetReader(dataset)
+
+
 def test_a_damaged_chunk_is_reported_with_its_level(dataset):
     with h5py.File(dataset) as file:
         chunk = file["data64x64"].id.get_chunk_info(2)

@@ -16,7 +16,7 @@ from pggan_core.checkpoint import read_checkpoint
 from pggan_core.drawing import Drawer
 from pggan_core.generator_file import open_generator
 from pggan_core.networks import Discriminator, Generator
-from pggan_core.passive_pickle import PickleRefusedError
+from pggan_core.passive_objects import PickleRefusedError
 from pggan_core.tf_import import read_networks, to_generator, write_run
 
 from .released_pickles import SETTINGS, dump_networks, load_golden, make_state

@@ -71,15 +71,45 @@ def test_missing_levels_of_an_hdf5_file_are_averaged_from_larger_ones(tmp_path):
     assert np.array_equal(open_source(tmp_path / "data.h5").read([2], 4), expected)
 
 
-def test_zip_labels_become_one_hot(tmp_path):
+def write_labelled_folder(path, images, labels):
+    folder = write_folder(path.with_suffix(""), images)
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    return folder
+
+
+@pytest.mark.parametrize("write", [write_zip, write_labelled_folder])
+def test_class_numbers_of_dataset_json_become_one_hot(tmp_path, write):
     labels = [[f"{index:03}.png", index % 3] for index in range(COUNT)]
-    source = open_source(write_zip(tmp_path / "data.zip", make_images(), labels))
+    source = open_source(write(tmp_path / "data.zip", make_images(), labels[::-1]))
     assert np.array_equal(source.labels, np.eye(3)[np.arange(COUNT) % 3])
 
 
-def test_zip_labels_that_leave_images_out_are_refused(tmp_path):
-    with pytest.raises(InputError, match="does not label every image"):
-        open_source(write_zip(tmp_path / "data.zip", make_images(), [["000.png", 1]]))
+@pytest.mark.parametrize("write", [write_zip, write_labelled_folder])
+def test_vectors_of_dataset_json_are_labels_as_they_are(tmp_path, write):
+    vectors = np.random.default_rng(1).random((COUNT, 4), dtype=np.float32)
+    labels = [[f"{index:03}.png", vector] for index, vector in enumerate(vectors.tolist())]
+    source = open_source(write(tmp_path / "data.zip", make_images(), labels))
+    assert source.labels.dtype == np.float32
+    assert np.array_equal(source.labels, vectors)
+
+
+@pytest.mark.parametrize("write", [write_zip, write_labelled_folder])
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([1], "none for .* images, 001.png among them; complete it or remove it"),
+        ([[0, 1]] * (COUNT - 1) + [[1]], "neither class numbers nor finite vectors of one length"),
+        ([0] * (COUNT - 1) + [[1]], "neither class numbers"),
+        ([-1] * COUNT, "class numbers must lie in"),
+        (["cat"] * COUNT, "neither class numbers"),
+        ([[float("nan")]] * COUNT, "finite vectors"),
+    ],
+    ids=["images left out", "lengths", "kinds", "negative", "words", "not finite"],
+)
+def test_wrong_labels_of_dataset_json_are_refused(tmp_path, write, values, reason):
+    labels = [[f"{index:03}.png", value] for index, value in enumerate(values)]
+    with pytest.raises(InputError, match=f"dataset.json: .*{reason}"):
+        open_source(write(tmp_path / "data.zip", make_images(), labels))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

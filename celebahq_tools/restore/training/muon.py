@@ -52,7 +52,8 @@ class Muon(torch.optim.Optimizer):
     def _blend(self, parameter: Tensor, momentum: float) -> Tensor:
         """Return the direction of a weight, (rows, columns): gradient plus momentum, looking one step ahead."""
         gradient = parameter.grad
-        assert gradient is not None  # noqa: S101 - only weights with a gradient come here
+        if gradient is None:
+            raise ValueError("a weight without a gradient has no direction")
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
