@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import RejectionError
 from celebahq_tools.source.detector import DetectedFace, FaceDetector
-from celebahq_tools.source.plausibility import HeadPose
+from celebahq_tools.source.plausibility import HeadPose, fit_head
 from celebahq_tools.types import Pixels
 
 # In eye distances of the fitted head: mean over the points, and the worst of them; docs/guards.md says how they were
@@ -19,8 +19,12 @@ PROFILE_YAW = 40.0
 # the face is then about 70 pixels wide.
 _REACH = 4.0
 _REGION_SIDE = 256
-# A face elsewhere speaks against the landmarks only if it is certain, and if there is none at the landmarks.
+# A face elsewhere speaks against the landmarks only if there is none at the landmarks, and if it is certain, or if it
+# is near and there is surely none at them.
 _CERTAIN, _NO_FACE = 0.98, 0.5
+_NEAR, _SURELY_NO_FACE = 5.0, 0.1
+# Two faces are never this near to each other, in eye distances: it is the same one.
+_SAME = 1.5
 # The detector's boxes are about this many eye distances wide, their middle being the landmarks'.
 _BOX_SIDE = 2.4
 
@@ -49,22 +53,23 @@ def check_agreement(
     region = pixels[low[1] : high[1], low[0] : high[0]]
     if region.size:
         nearest = _find_nearest(detector.detect(region, work_side=_REGION_SIDE), landmarks - low, pose)
-        if nearest is not None and _agrees(nearest[1], pose):
+        if nearest is not None and _agrees(*nearest, pose):
             return float(nearest[1].mean())
     found = detector.detect(pixels)
     nearest = _find_nearest(found, landmarks, pose)
     if nearest is None:
         return None
     face, errors = nearest
-    if _agrees(errors, pose):
+    if _agrees(face, errors, pose):
         return float(errors.mean())
     half = _BOX_SIDE / 2 * pose.eye_distance
     box = np.concatenate([middle - half, middle + half]).astype(np.float32)
     inside = bool((middle > face.box[:2]).all() and (middle < face.box[2:]).all())
-    if inside:
+    if inside or errors.mean() < _SAME:
         detail = f"{errors.mean():.2f} eye distances from the detector's on average, {errors.max():.2f} at worst"
         raise RejectionError("landmarks", "detector", detail)
-    if face.probability >= _CERTAIN and detector.rate(pixels, box) < _NO_FACE:
+    rate = detector.rate(pixels, box)
+    if rate < (_NO_FACE if face.probability >= _CERTAIN else _SURELY_NO_FACE if errors.mean() < _NEAR else 0):
         x, y = face.landmarks.mean(axis=0)
         raise RejectionError("landmarks", "detector", f"no face there; the nearest is at x {x:.0f}, y {y:.0f}")
     return None
@@ -81,6 +86,9 @@ def _find_nearest(
     return faces[best], errors[best]
 
 
-def _agrees(errors: NDArray[np.float64], pose: HeadPose) -> bool:
-    slack = 2.0 if abs(pose.yaw) > PROFILE_YAW else 1.0
+def _agrees(face: DetectedFace, errors: NDArray[np.float64], pose: HeadPose) -> bool:
+    # Exchanged landmarks can look like those of a larger head in profile: the detector has to see it so, too.
+    seen = fit_head(face.landmarks)
+    slack = 2.0 if min(abs(pose.yaw), abs(seen.yaw)) > PROFILE_YAW else 1.0
+    slack *= min(seen.eye_distance / pose.eye_distance, 1.0)
     return bool(errors.mean() <= MAX_MEAN * slack and errors.max() <= MAX_WORST * slack)
