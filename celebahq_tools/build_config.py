@@ -53,6 +53,8 @@ class BuildConfig:
         backend: Where workers are: ``loky`` on this machine, ``dask`` or ``ray`` on a cluster.
         scheduler: Address of the cluster's scheduler.
         device: Where the nets run.
+        gpus: How many GPUs, or which (``0,2``; ``2,`` for one alone); all by default.
+        net_processes: Run nets on the CPU in so many processes of their own, as on GPUs; 0: in the workers.
         work: Folder for finished faces and the journal; by default beside ``out`` and removed at the end.
         overwrite: Whether an existing ``out`` may be replaced.
     Raises:
@@ -80,6 +82,8 @@ class BuildConfig:
     backend: Literal["loky", "dask", "ray"] = "loky"
     scheduler: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    gpus: str = ""
+    net_processes: int = 0
     work: Path | None = None
     overwrite: bool = False
 
@@ -99,6 +103,12 @@ class BuildConfig:
             raise ConfigError(f"--workers {self.workers}: must be 0 (one per core) or more")
         if self.limit < 0:
             raise ConfigError(f"--limit {self.limit}: must be 0 (all) or more")
+        if self.gpus and self.device == "cpu":
+            raise ConfigError("--gpus and --device cpu: leave one of them out")
+        if self.gpus and self.backend != "loky":
+            raise ConfigError("--gpus: on a cluster start one worker per GPU, each with its own CUDA_VISIBLE_DEVICES")
+        if self.net_processes < 0 or (self.net_processes and (self.gpus or self.backend != "loky")):
+            raise ConfigError("--net-processes: a number of processes of this machine; not with --gpus or a cluster")
         if self.scheduler is not None and self.backend == "loky":
             raise ConfigError("--scheduler: only for a cluster; add --backend dask")
         if self.select is not None and self.only:

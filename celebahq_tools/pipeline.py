@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from celebahq_tools import __version__
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.build_config import BuildConfig
 from celebahq_tools.errors import ConfigError, InputError, StoreError
+from celebahq_tools.net_devices import serve_build
 from celebahq_tools.plan import Plan, plan_build
 from celebahq_tools.process import FACES_PER_FOLDER, FaceMaker, MadeFace, face_path
 from celebahq_tools.rank.quality import FACE_COMPONENTS
@@ -209,13 +210,18 @@ class _Build:
             # A worker that finds this in the work folder shares it, and saves its faces there itself.
             token = secrets.token_hex(16)
             write_text_atomically(self.faces / TOKEN, token)
-        work = FaceMaker(self.config, self.faces, token)
-        for made in map_unordered(work, items, self._hire(len(pending)), give_up=_give_up, halve=local):
-            if made.face is not None:
-                save_encoded(face_path(self.faces, made.index), made.face)
-            self.journal.record(made.record)
-            self._delete_worst()
-            self.listener.advance(made.record)
+        with serve_build(self.config) as nets:
+            work = FaceMaker(self.config, self.faces, token, nets)
+            # Closed, so that the workers end before the processes that run nets for them.
+            with closing(
+                map_unordered(work, items, self._hire(len(pending)), give_up=_give_up, halve=local)
+            ) as results:
+                for made in results:
+                    if made.face is not None:
+                        save_encoded(face_path(self.faces, made.index), made.face)
+                    self.journal.record(made.record)
+                    self._delete_worst()
+                    self.listener.advance(made.record)
 
     def _hire(self, tasks: int) -> Crew:
         if self.config.backend == "loky":

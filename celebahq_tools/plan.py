@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from celebahq_tools.build_config import GUARDS, PIPELINE_VERSION, BuildConfig
 from celebahq_tools.errors import ConfigError, InputError
+from celebahq_tools.net_devices import choose_devices
 from celebahq_tools.restore import Kind, load_restorer
 from celebahq_tools.selection import Choice, choose_faces, choose_listed
 from celebahq_tools.source.celeba import find_landmark_file, list_celeba
@@ -91,6 +92,7 @@ def plan_build(config: BuildConfig) -> Plan:
     if not config.out.parent.is_dir():
         raise ConfigError(f"{config.out.parent}: no such folder; make it first, --out goes into it")
     choose_filters(config.compression)  # a missing plug-in is named now, not after the work
+    choose_devices(config)  # GPUs that are not there are named now, too
     items, landmarks = list_items(config)
     settings = {
         "pipeline_version": PIPELINE_VERSION,
@@ -100,8 +102,8 @@ def plan_build(config: BuildConfig) -> Plan:
         "size": str(config.size),
         "alignment": config.alignment,
         "resample": config.resample,
-        "dejpeg": _describe_restorer("dejpeg", config.dejpeg, config.device),
-        "sr": _describe_restorer("sr", config.sr, config.device),
+        "dejpeg": _describe_restorer("dejpeg", config.dejpeg),
+        "sr": _describe_restorer("sr", config.sr),
         "streams": STREAM_FORMAT,
     }
     if config.select is None:
@@ -146,9 +148,10 @@ def _describe_guards(config: BuildConfig) -> str:
     )
 
 
-def _describe_restorer(kind: Kind, name: str, device: str) -> str:
+def _describe_restorer(kind: Kind, name: str) -> str:
     """Return a restorer's name with the checksum and licence of its weights; loading it proves that it works."""
-    licence = load_restorer(kind, name, device=device).licence
+    # On the CPU: the coordinator has no use for a GPU, and one of a cluster need have none.
+    licence = load_restorer(kind, name, device="cpu").licence
     if name in list_weights():
         return f"{name} (sha256 {list_weights()[name].sha256[:16]}, {licence})"
     if Path(name).is_file():

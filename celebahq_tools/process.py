@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -27,8 +27,9 @@ from celebahq_tools.rank.blockiness import measure_crop_blockiness
 from celebahq_tools.rank.duplicates import encode_thumb, make_thumb
 from celebahq_tools.rank.quality import score_face
 from celebahq_tools.rank.spectrum import QualityScore
-from celebahq_tools.restore import load_restorer
+from celebahq_tools.restore import NETLESS, Kind, load_restorer
 from celebahq_tools.restore.base import Restorer
+from celebahq_tools.restore.net_service import NetService
 from celebahq_tools.restore.resample import Lanczos
 from celebahq_tools.source.agreement import check_agreement
 from celebahq_tools.source.detector import FaceDetector, load_detector
@@ -84,14 +85,24 @@ class TimedRestorer:
 
 
 @lru_cache(maxsize=1)
-def load_stages(config: BuildConfig) -> Stages:
+def load_stages(config: BuildConfig, nets: NetService | None = None) -> Stages:
     """Return the stages of a build, loading its nets once per process.
 
+    Args:
+        config: Settings of the build.
+        nets: Where nets run, if not in this process.
     Raises:
         WeightsError: If weights are missing; the message says how to install them.
         ConfigError: If a restorer's name is unknown or the device is not there.
     """
-    superres = load_restorer("sr", config.sr, device=config.device)
+    served: Mapping[str, Restorer] = nets.connect() if nets is not None else {}
+
+    def load(kind: Kind, name: str) -> Restorer:
+        if kind in served and name not in NETLESS:
+            return served[kind]
+        return load_restorer(kind, name, device=config.device)
+
+    superres = load("sr", config.sr)
 
     def choose_superres(zoom: float) -> Restorer:
         # A net has one scale; Lanczos takes the power of two that the original would have asked of its net.
@@ -104,7 +115,7 @@ def load_stages(config: BuildConfig) -> Stages:
         guards=config.active_guards,
         min_photo=config.min_photo if "border" in config.active_guards else MIN_PHOTO_FRACTION,
         detector=load_detector() if config.detects or "detector" in config.active_guards else None,
-        dejpeg=load_restorer("dejpeg", config.dejpeg, device=config.device),
+        dejpeg=load("dejpeg", config.dejpeg),
         choose_superres=choose_superres,
     )
 
@@ -184,13 +195,16 @@ def guard_landmarks(pixels: Pixels, landmarks: NDArray[np.float32], stages: Stag
     return measured
 
 
-def process_item(item: SourceItem, config: BuildConfig, save: Callable[[EncodedFace], None]) -> ItemRecord:
+def process_item(
+    item: SourceItem, config: BuildConfig, save: Callable[[EncodedFace], None], nets: NetService | None = None
+) -> ItemRecord:
     """Work on one item in a worker process and save its face.
 
     Args:
         item: The photograph.
         config: Settings of the build.
         save: Is given the face when it is finished; called before the record is returned, and not for a rejection.
+        nets: Where nets run, if not in this process.
     Returns:
         The scored record, or the rejection. Unforeseen errors come back as ``internal.error``: they are listed, and
         tried again when the build is run again.
@@ -198,7 +212,7 @@ def process_item(item: SourceItem, config: BuildConfig, save: Callable[[EncodedF
         OSError: If the disk is full or the folder is not writable: nothing after it could succeed.
         CelebahqError: If the settings cannot work at all, such as missing weights.
     """
-    stages = load_stages(config)
+    stages = load_stages(config, nets)
     watch = Stopwatch()
     # The record shares the watch's dictionary: the time of a photograph that is rejected later is in it, too.
     record = ItemRecord(
@@ -279,11 +293,13 @@ class FaceMaker:
         faces: Folder where finished faces wait.
         token: Empty on the coordinator's own machine. Else a worker that finds it in the file ``token`` of ``faces``
             shares that folder and saves faces there; others send them back.
+        nets: Where nets run, if not in the worker.
     """
 
     config: BuildConfig
     faces: Path
     token: str = ""
+    nets: NetService | None = None
 
     def __call__(self, item: SourceItem) -> MadeFace:
         """Return what became of an item.
@@ -291,7 +307,7 @@ class FaceMaker:
         Raises:
             InputError: If this machine does not see the photographs.
         """
-        load_stages(self.config)
+        load_stages(self.config, self.nets)
         use_one_thread()
         path = face_path(self.faces, item.index)
         if self.token and not item.path.parent.is_dir():
@@ -300,9 +316,9 @@ class FaceMaker:
                 "mount the photographs at the same place on every machine"
             )
         if not self.token or self._shares_folder():
-            return MadeFace(process_item(item, self.config, partial(save_encoded, path)))
+            return MadeFace(process_item(item, self.config, partial(save_encoded, path), self.nets))
         finished: list[EncodedFace] = []
-        record = process_item(item, self.config, finished.append)
+        record = process_item(item, self.config, finished.append, self.nets)
         return MadeFace(record, finished[0] if finished else None)
 
     def _shares_folder(self) -> bool:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
@@ -185,7 +185,7 @@ class _Feed(Generic[T]):
 
 def map_unordered(
     work: Callable[[T], R], items: Iterable[T], crew: Crew, *, give_up: Callable[[T], R], halve: bool = True
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Yield one result per item, in order of completion, whatever happens to workers.
 
     When a worker vanishes, what was under way is done again one by one, each alone on a worker: an item that kills

@@ -34,6 +34,8 @@ SUPERRES: Registry[Factory] = Registry(
         "srres-s": "celebahq_tools.restore.own:build_own",
     },
 )
+# Cheap enough to be done where they are needed, and without torch.
+NETLESS = ("none", "lanczos")
 REGISTRIES: dict[Kind, Registry[Factory]] = {"dejpeg": DEJPEG, "sr": SUPERRES}
 
 # Weight files of the user's own: those of our architectures, and with the extra `[spandrel]` many more.

@@ -11,16 +11,16 @@ from torch import nn
 
 from celebahq_tools.errors import ConfigError, WeightsError
 from celebahq_tools.restore.base import Precision, RestorerRequest
-from celebahq_tools.restore.jpeg_grid import move_to_grid
-from celebahq_tools.restore.tiling import TilePlan, run_tiled
-from celebahq_tools.types import Pixels, check_pixels
+from celebahq_tools.restore.tiled import NetFacts, TiledRestorer
+from celebahq_tools.restore.tiling import TilePlan
+from celebahq_tools.types import Pixels
 from celebahq_tools.weights import find_weights, list_weights
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _GPU_BATCH = 8
 
 
-class NetRestorer:
+class NetRestorer(TiledRestorer):
     """A net run in tiles on one device.
 
     Deterministic on one machine; on another, float32 sums in another order may move a value by one grey level. The
@@ -48,35 +48,19 @@ class NetRestorer:
         licence: str | None = None,
         finds_grid: bool = False,
     ) -> None:
-        self.name = request.name
-        self.scale = scale
-        self.licence = licence or _find_licence(request)
-        self.plan = plan
-        self.finds_grid = finds_grid
         self.device = resolve_device(request.device)
+        # One tile at a time keeps memory down; a GPU needs more to be busy.
+        batch = _GPU_BATCH if self.device.type == "cuda" else 1
+        super().__init__(
+            NetFacts(request.name, scale, licence or _find_licence(request), plan, finds_grid), batch=batch
+        )
         # Channels last, weights and images alike, is what the CPU's convolution kernels want: a fifth less time.
         self.net = net.to(self.device).eval().requires_grad_(False)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
         self.precision = _DTYPES[request.precision]
-        # One tile at a time keeps memory down; a GPU needs more to be busy.
-        self.batch = _GPU_BATCH if self.device.type == "cuda" else 1
         self._forward: Callable[[torch.Tensor], torch.Tensor] = self.net
         if request.compile_net:
             self._forward = torch.compile(self.net, dynamic=True)
-
-    @property
-    def halo(self) -> int:
-        """Context in input pixels that a region needs around it; also what tiles overlap by on each side."""
-        return self.plan.halo
-
-    def restore(self, pixels: Pixels) -> Pixels:
-        """Return the restored image; see :class:`celebahq_tools.restore.base.Restorer`."""
-        check_pixels(pixels, f"restorer {self.name!r}")
-        top = left = 0
-        if self.finds_grid:
-            pixels, top, left = move_to_grid(pixels)
-        restored = run_tiled(pixels, self.run_tile, scale=self.scale, plan=self.plan, batch=self.batch)
-        return np.ascontiguousarray(restored[top * self.scale :, left * self.scale :])
 
     @torch.inference_mode()
     def run_tile(self, pixels: Pixels) -> Pixels:

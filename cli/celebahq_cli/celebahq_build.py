@@ -62,6 +62,8 @@ def split_guards(_context: click.Context, _option: click.Parameter, value: str |
 @click.option("--backend", type=click.Choice(["loky", "dask", "ray"]), help="Where workers run.  [default: loky]")
 @click.option("--scheduler", metavar="ADDRESS", help="The cluster's, such as tcp://10.0.0.1:8786, for --backend dask.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the nets run.  [default: auto]")
+@click.option("--gpus", metavar="N|LIST", help="How many GPUs run nets, or which: 0,2.  [default: all]")
+@click.option("--net-processes", type=int, hidden=True, help="Run nets in N CPU processes, as on N GPUs.")
 @click.option("--work", type=PATH, help="Folder for unfinished work, kept at the end.  [default: OUT.work, removed]")
 @click.option("--config", type=PATH, help="TOML file with any of these settings; flags override it.")
 @click.option("--overwrite", is_flag=True, default=None, help="Replace an existing OUT.")
