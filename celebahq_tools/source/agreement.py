@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,9 @@ from celebahq_tools.types import Pixels
 MAX_MEAN, MAX_WORST = 0.25, 0.45
 # Faces turned further than this are where the detector, and whoever placed the landmarks, guess: twice the limits.
 PROFILE_YAW = 40.0
+# With two landmarks exchanged the five fit the detector's this much better: then they are exchanged.
+_EXCHANGED = 0.5
+_EXCHANGES = [[{i: j, j: i}.get(k, k) for k in range(5)] for i, j in combinations(range(5), 2)]
 # The surroundings of the face, in eye distances to each side of the landmarks' middle, looked at first, at this size:
 # the face is then about 70 pixels wide.
 _REACH = 4.0
@@ -52,15 +57,16 @@ def check_agreement(
     high = np.maximum(np.ceil(middle + _REACH * pose.eye_distance), 0).astype(int) + 1
     region = pixels[low[1] : high[1], low[0] : high[0]]
     if region.size:
-        nearest = _find_nearest(detector.detect(region, work_side=_REGION_SIDE), landmarks - low, pose)
-        if nearest is not None and _agrees(*nearest, pose):
+        moved = landmarks - low.astype(np.float32)
+        nearest = _find_nearest(detector.detect(region, work_side=_REGION_SIDE), moved, pose)
+        if nearest is not None and _agrees(nearest[0], moved, pose):
             return float(nearest[1].mean())
     found = detector.detect(pixels)
     nearest = _find_nearest(found, landmarks, pose)
     if nearest is None:
         return None
     face, errors = nearest
-    if _agrees(face, errors, pose):
+    if _agrees(face, landmarks, pose):
         return float(errors.mean())
     half = _BOX_SIDE / 2 * pose.eye_distance
     box = np.concatenate([middle - half, middle + half]).astype(np.float32)
@@ -81,14 +87,22 @@ def _find_nearest(
     """Return the face whose landmarks are nearest on average, and the distances of the five in eye distances."""
     if not faces:
         return None
-    errors = [np.hypot(*(face.landmarks - landmarks).T.astype(np.float64)) / pose.eye_distance for face in faces]
+    errors = [_measure(face, landmarks) / pose.eye_distance for face in faces]
     best = int(np.argmin([error.mean() for error in errors]))
     return faces[best], errors[best]
 
 
-def _agrees(face: DetectedFace, errors: NDArray[np.float64], pose: HeadPose) -> bool:
+def _measure(face: DetectedFace, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the distances of the five landmarks from the detector's, in pixels."""
+    return np.asarray(np.hypot(*(face.landmarks - landmarks).T.astype(np.float64)))
+
+
+def _agrees(face: DetectedFace, landmarks: NDArray[np.float32], pose: HeadPose) -> bool:
     # Exchanged landmarks can look like those of a larger head in profile: the detector has to see it so, too.
     seen = fit_head(face.landmarks)
     slack = 2.0 if min(abs(pose.yaw), abs(seen.yaw)) > PROFILE_YAW else 1.0
-    slack *= min(seen.eye_distance / pose.eye_distance, 1.0)
-    return bool(errors.mean() <= MAX_MEAN * slack and errors.max() <= MAX_WORST * slack)
+    errors = _measure(face, landmarks) / min(pose.eye_distance, seen.eye_distance)
+    if errors.mean() > MAX_MEAN * slack or errors.max() > MAX_WORST * slack:
+        return False
+    exchanged = min(_measure(face, landmarks[order]).sum() for order in _EXCHANGES)
+    return bool(exchanged > _EXCHANGED * _measure(face, landmarks).sum())

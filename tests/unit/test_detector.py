@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import cv2
 import numpy as np
 import pytest
@@ -109,6 +111,16 @@ def test_shifted_landmarks_are_rejected(portraits, name, shift):
     moved = (placed + np.array(shift) * np.hypot(*(placed[1] - placed[0]))).astype(np.float32)
     with pytest.raises(RejectionError, match=r"landmarks\.detector"):
         check_agreement(pixels, moved, fit_head(moved), load_detector())
+
+
+@pytest.mark.parametrize("pair", combinations(range(5), 2))
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_any_two_landmarks_exchanged_are_rejected(portraits, name, pair):
+    pixels, placed = portraits[name]
+    exchanged = placed.astype(np.float32)
+    exchanged[list(pair)] = exchanged[list(pair[::-1])]
+    with pytest.raises(RejectionError, match=r"landmarks\.detector"):
+        check_agreement(pixels, exchanged, fit_head(exchanged), load_detector())
 
 
 def test_one_landmark_half_an_eye_distance_off_is_rejected(portraits):
