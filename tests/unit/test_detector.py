@@ -113,7 +113,7 @@ def test_shifted_landmarks_are_rejected(portraits, name, shift):
         check_agreement(pixels, moved, fit_head(moved), load_detector())
 
 
-@pytest.mark.parametrize("pair", combinations(range(5), 2))
+@pytest.mark.parametrize("pair", list(combinations(range(5), 2)))
 @pytest.mark.parametrize("name", PORTRAITS)
 def test_any_two_landmarks_exchanged_are_rejected(portraits, name, pair):
     pixels, placed = portraits[name]
