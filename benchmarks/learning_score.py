@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from celebahq_tools.config import resolve_config
-from pggan_core.checkpoint import list_checkpoints, read_checkpoint
+from celebahq_tools.tensor_file import list_checkpoints
+from pggan_core.checkpoint import read_checkpoint
 from pggan_core.config import TrainConfig
 from pggan_core.data import open_source
 from pggan_core.gallery import Gallery

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from celebahq_tools.config import resolve_config
 from celebahq_tools.source.idx import read_mnist
 from celebahq_tools.store.writer import create_dataset
-from pggan_core.checkpoint import list_checkpoints, load_generator
+from celebahq_tools.tensor_file import list_checkpoints
+from pggan_core.checkpoint import load_generator
 from pggan_core.config import TrainConfig
 from pggan_core.presets import find_preset
 from pggan_core.sampling import to_pixels

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError
 from celebahq_tools.rank.quality import FACE_COMPONENTS
+from celebahq_tools.source.selection_file import read_selection_file
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import read_manifest
 
@@ -48,41 +49,17 @@ class Calibration:
     areas: dict[str, Area]
 
 
-def read_official(path: Path) -> set[str]:
-    """Return the in-the-wild file names of an official selection.
-
-    Args:
-        path: ``image_list.txt`` (``idx orig_idx orig_file proc_md5 final_md5``) or CelebAMask-HQ's
-            ``CelebA-HQ-to-CelebA-mapping.txt`` (``idx orig_idx orig_file``).
-    Raises:
-        InputError: If it cannot be read or is neither.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the official list: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file; expected image_list.txt") from None
-    rows = [line.split() for line in lines if line.strip()]
-    if not rows or rows[0][:3] != ["idx", "orig_idx", "orig_file"]:
-        raise InputError(f"{path}: expected a header line `idx orig_idx orig_file ...`, as in image_list.txt")
-    short = next((number for number, row in enumerate(rows, start=1) if len(row) < 3), None)
-    if short is not None:
-        raise InputError(f"{path}: row {short} has fewer than three columns")
-    return {row[2] for row in rows[1:]}
-
-
 def calibrate_scores(work: Path, official: Path) -> Calibration:
     """Compare a build with the official list.
 
     Args:
         work: A build's work folder, or its manifest.
-        official: As :func:`read_official` takes it.
+        official: As :func:`celebahq_tools.source.selection_file.read_selection_file` takes it.
     Raises:
         InputError: If a file cannot be used, or the scored faces are all on the list or all off it.
         StoreError: If the journal or manifest is damaged.
     """
-    names = read_official(official)
+    names = {row.file for row in read_selection_file(official)}
     rows = list(_read_rows(work))
     scored = [row for row in rows if row[2]]
     member = np.array([file in names for file, _, _ in scored], bool)

@@ -117,8 +117,8 @@ def choose_listed(journal: Journal, order: NDArray[np.int64]) -> Choice:
         order: Source indices, each once.
     """
     indices, scores = journal.scores()
-    refused = [index for index, verdict in journal.verdicts().items() if verdict == "refused"]
-    reasons = {int(index): _REFUSED for index in order[np.isin(order, refused)]}
-    kept = order[np.isin(order, indices, assume_unique=True) & ~np.isin(order, refused)]
+    refused = np.isin(order, [index for index, verdict in journal.verdicts().items() if verdict == "refused"])
+    reasons = dict.fromkeys(order[refused].tolist(), _REFUSED)
+    kept = order[np.isin(order, indices, assume_unique=True) & ~refused]
     listed = np.isin(indices, kept, assume_unique=True)
     return Choice(kept, float(scores[listed].min(initial=np.inf)), reasons)

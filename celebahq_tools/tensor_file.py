@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,18 +62,23 @@ def damaged(path: Path, reason: object) -> StoreError:
     return StoreError(f"{path}: damaged checkpoint ({reason}); resume from an older one")
 
 
-def read_newest(paths: Sequence[Path], read: Callable[[Path], T], say: Callable[[str], None]) -> tuple[Path, T] | None:
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run, oldest first: their names begin with ``checkpoint-`` and sort by age."""
+    return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def read_newest(folder: Path, read: Callable[[Path], T], say: Callable[[str], None]) -> tuple[Path, T] | None:
     """Return the newest readable checkpoint of a run, or None if there are none at all.
 
     Args:
-        paths: The run's checkpoints, oldest first.
+        folder: The run's checkpoints.
         read: Reads one.
         say: Told about damaged ones that were passed over.
     Raises:
         StoreError: If all of them are damaged.
     """
     last: StoreError | None = None
-    for path in reversed(paths):
+    for path in reversed(list_checkpoints(folder)):
         try:
             return path, read(path)
         except StoreError as error:

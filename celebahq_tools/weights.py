@@ -27,7 +27,8 @@ class WeightsEntry:
         path: Where the file lies, relative to the folder the package is installed in. In ``celebahq-tools`` itself: it
             is shipped, and nothing has to be installed.
         sha256: Checksum of the file, 64 hex digits.
-        licence, source: As stated by the package, and the publication.
+        licence: As stated by the package.
+        source: The publication.
     """
 
     name: str

@@ -16,7 +16,6 @@ from pggan_core.architecture import NetworkConfig
 from pggan_core.networks import Generator
 
 FORMAT = "pggan-checkpoint-1"
-PATTERN = "checkpoint-*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(network, header.get("config", "{}"), progress, tensors)
 
 
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a run, oldest first."""
-    return sorted(folder.glob(PATTERN))
-
-
 def read_newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, Checkpoint] | None:
     """Return the newest readable checkpoint of a run; see :func:`celebahq_tools.tensor_file.read_newest`."""
-    return tensor_file.read_newest(list_checkpoints(folder), read_checkpoint, say)
+    return tensor_file.read_newest(folder, read_checkpoint, say)
 
 
 def name_checkpoint(images_shown: int) -> str:

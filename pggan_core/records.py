@@ -11,7 +11,8 @@ import numpy as np
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.config import config_to_json
 from celebahq_tools.pictures.canvas import save_picture
-from pggan_core.checkpoint import Checkpoint, list_checkpoints, name_checkpoint, write_checkpoint
+from celebahq_tools.tensor_file import list_checkpoints
+from pggan_core.checkpoint import Checkpoint, name_checkpoint, write_checkpoint
 from pggan_core.config import TrainConfig
 from pggan_core.gallery import Gallery, Snapshot
 from pggan_core.report import LOG_NAME, RunLog, draw_curves, read_log

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.config import config_to_json, resolve_config
 from celebahq_tools.errors import ConfigError, InputError
+from celebahq_tools.tensor_file import list_checkpoints
 from pggan_core.architecture import NetworkConfig, count_maps
-from pggan_core.checkpoint import Checkpoint, list_checkpoints, name_checkpoint, write_checkpoint
+from pggan_core.checkpoint import Checkpoint, name_checkpoint, write_checkpoint
 from pggan_core.config import TrainConfig
 from pggan_core.generator_file import TrainedGenerator
 from pggan_core.networks import Discriminator, Generator

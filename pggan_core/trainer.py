@@ -16,7 +16,8 @@ from torch import Tensor
 
 from celebahq_tools.config import config_to_json
 from celebahq_tools.errors import CelebahqError, InputError, StoreError
-from pggan_core.checkpoint import Checkpoint, list_checkpoints, read_checkpoint, read_newest
+from celebahq_tools.tensor_file import list_checkpoints
+from pggan_core.checkpoint import Checkpoint, read_checkpoint, read_newest
 from pggan_core.config import TrainConfig
 from pggan_core.data import open_source
 from pggan_core.distributed import SOLO, RankLostError, Ranks

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from celebahq_tools.errors import CelebahqError, ConfigError
 from celebahq_tools.restore import Kind
@@ -99,10 +100,10 @@ class _Keeper:
         process = subprocess.Popen(  # noqa: S603 - our own module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **threads}
         )
-        assert process.stdin is not None  # noqa: S101 - it was asked for
         with suppress(BrokenPipeError):  # it is gone already; whoever waits for it will notice
-            process.stdin.write(json.dumps(dataclasses.asdict(self._order)).encode() + b"\n")
-            process.stdin.flush()
+            orders = _use_pipe(process.stdin)
+            orders.write(json.dumps(dataclasses.asdict(self._order)).encode() + b"\n")
+            orders.flush()
         return process
 
     def wait_until_it_listens(self) -> tuple[tuple[str, NetFacts], ...]:
@@ -111,8 +112,7 @@ class _Keeper:
         Raises:
             CelebahqError: If it cannot run them.
         """
-        assert self._process.stdout is not None  # noqa: S101 - it was asked for
-        return read_answer(self._process.stdout.readline())
+        return read_answer(_use_pipe(self._process.stdout).readline())
 
     def keep(self, watch: _Watch) -> None:
         """Start the process again when it ends, until it has ended too often or is no longer needed."""
@@ -146,3 +146,14 @@ class _Keeper:
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
+
+
+def _use_pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """Return a stream of a net process.
+
+    Raises:
+        CelebahqError: If the process was started without it.
+    """
+    if stream is None:
+        raise CelebahqError("a process that runs nets has no pipe to the build; run the same build again")
+    return stream

@@ -41,7 +41,6 @@ class TiledRestorer(ABC):
 
     def __init__(self, facts: NetFacts, *, batch: int) -> None:
         self.facts = facts
-        self.licence = facts.licence
         self.batch = batch
 
     @property
@@ -53,6 +52,11 @@ class TiledRestorer(ABC):
     def scale(self) -> int:
         """Output pixels per input pixel, along each axis."""
         return self.facts.scale
+
+    @property
+    def licence(self) -> str:
+        """Of the weights."""
+        return self.facts.licence
 
     @property
     def plan(self) -> TilePlan:

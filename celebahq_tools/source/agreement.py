@@ -101,8 +101,9 @@ def _agrees(face: DetectedFace, landmarks: NDArray[np.float32], pose: HeadPose) 
     # Exchanged landmarks can look like those of a larger head in profile: the detector has to see it so, too.
     seen = fit_head(face.landmarks)
     slack = 2.0 if min(abs(pose.yaw), abs(seen.yaw)) > PROFILE_YAW else 1.0
-    errors = _measure(face, landmarks) / min(pose.eye_distance, seen.eye_distance)
+    distances = _measure(face, landmarks)
+    errors = distances / min(pose.eye_distance, seen.eye_distance)
     if errors.mean() > MAX_MEAN * slack or errors.max() > MAX_WORST * slack:
         return False
     exchanged = min(_measure(face, landmarks[order]).sum() for order in _EXCHANGES)
-    return bool(exchanged > _EXCHANGED * _measure(face, landmarks).sum())
+    return bool(exchanged > _EXCHANGED * distances.sum())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from celebahq_cli.celebahq_options import COMPRESSIONS
 from celebahq_cli.celebahq_report import report_build
 from celebahq_cli.failures import report_failures
 
@@ -55,9 +56,7 @@ def split_guards(_context: click.Context, _option: click.Parameter, value: str |
 @click.option("--dejpeg", metavar="NAME|PATH|none", help="JPEG artifact removal.  [default: jpeg-resnet]")
 @click.option("--sr", metavar="NAME|PATH|none", help="Super-resolution of small faces.  [default: realsr-df2k]")
 @click.option("--resample", type=click.Choice(["box", "lanczos"]), help="Final downsampling filter.  [default: box]")
-@click.option(
-    "--compression", type=click.Choice(["gzip", "lzf", "blosc", "none"]), help="Of the HDF5 file.  [default: gzip]"
-)
+@click.option("--compression", type=click.Choice(COMPRESSIONS), help="Of the HDF5 file.  [default: gzip]")
 @click.option("--workers", type=int, help="Worker processes.  [default: one per core]")
 @click.option("--backend", type=click.Choice(["loky", "dask", "ray"]), help="Where workers run.  [default: loky]")
 @click.option("--scheduler", metavar="ADDRESS", help="The cluster's, such as tcp://10.0.0.1:8786, for --backend dask.")

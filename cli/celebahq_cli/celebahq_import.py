@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from celebahq_cli.celebahq_options import compression_option
 from celebahq_cli.failures import report_failures
 
 PATH = click.Path(path_type=Path)
@@ -30,13 +31,7 @@ KINDS = (
 )
 @click.option("--count", type=click.IntRange(min=1), help="mnist-rgb: images to draw.  [default: 1000000]")
 @click.option("--seed", type=int, default=0, show_default=True, help="mnist-rgb: seed of the draw.")
-@click.option(
-    "--compression",
-    type=click.Choice(["gzip", "lzf", "blosc", "none"]),
-    default="gzip",
-    show_default=True,
-    help="Of the HDF5 file; every reader of HDF5 reads gzip.",
-)
+@compression_option
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Decoding and compressing threads.  [default: one per core]"
 )

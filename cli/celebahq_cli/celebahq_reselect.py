@@ -7,6 +7,8 @@ from typing import Literal
 
 import click
 
+from celebahq_cli.celebahq_options import compression_option
+
 PATH = click.Path(path_type=Path)
 
 
@@ -21,13 +23,7 @@ PATH = click.Path(path_type=Path)
     show_default=True,
     help="Leave out faces that repeat a better one: not at all, if they look the same, or also if mirrored.",
 )
-@click.option(
-    "--compression",
-    type=click.Choice(["gzip", "lzf", "blosc", "none"]),
-    default="gzip",
-    show_default=True,
-    help="Of the HDF5 file.",
-)
+@compression_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing OUT.")
 def reselect(
     work: Path,

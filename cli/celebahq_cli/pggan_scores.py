@@ -15,7 +15,8 @@ from tqdm import tqdm
 from celebahq_cli.pggan_metrics import Scorer
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.errors import ConfigError, InputError
-from pggan_core.checkpoint import list_checkpoints, read_checkpoint
+from celebahq_tools.tensor_file import list_checkpoints
+from pggan_core.checkpoint import read_checkpoint
 from pggan_core.data import LevelSource, open_source
 from pggan_core.gallery import Gallery
 from pggan_core.generator_file import TrainedGenerator, from_checkpoint

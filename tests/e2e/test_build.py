@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from celebahq_tools.source.landmark_file import COLUMNS
-from celebahq_tools.source.samples import Variation, render_variation, write_sample_folder
+from celebahq_tools.source.samples import Variation, render_variation
 
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
 QUICK = ("--size", "128", "--dejpeg", "none", "--sr", "lanczos", "--no-report")
@@ -30,13 +30,6 @@ def run(*arguments, **options):
 def read_rows(path):
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos") / "celeba"
-    write_sample_folder(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from celebahq_tools.source.samples import write_sample_folder
-
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
 NETS = ("--size", 64, "--dejpeg", "rednet-xs", "--sr", "srres-s", "--device", "cpu", "--workers", 2, "--no-report")
 
@@ -42,13 +40,6 @@ def wait_for_a_face(work):
     deadline = time.monotonic() + 200
     while not list(work.glob("faces/*/*.npz")) and time.monotonic() < deadline:
         time.sleep(0.005)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos") / "celeba"
-    write_sample_folder(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,6 @@ import h5py
 import numpy as np
 import pytest
 
-from celebahq_tools.source.samples import write_sample_folder
-
 ROOT = Path(__file__).parents[2]
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
 QUICK = ("--size", "64", "--dejpeg", "none", "--sr", "lanczos")
@@ -26,13 +24,6 @@ def run(*arguments):
 def read_rows(path):
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos") / "celeba"
-    write_sample_folder(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from celebahq_tools.calibration import calibrate_scores, measure_area, read_official
+from celebahq_tools.calibration import calibrate_scores, measure_area
 from celebahq_tools.errors import InputError
 from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.store.journal import Journal
@@ -76,7 +76,7 @@ def test_another_file_is_refused_with_its_name(tmp_path, content):
     path = tmp_path / "list.txt"
     path.write_text(content)
     with pytest.raises(InputError, match=r"list\.txt"):
-        read_official(path)
+        calibrate_scores(tmp_path, path)
 
 
 def test_a_build_of_other_photographs_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from celebahq_cli import celebahq_options
 
 from celebahq_tools.errors import ConfigError
 from celebahq_tools.importing import ImportConfig, run_import
@@ -132,3 +133,7 @@ def test_a_build_asks_for_its_plug_in_before_the_work(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with pytest.raises(ConfigError, match="needs hdf5plugin"):
         plan_build(BuildConfig(tmp_path, tmp_path / "a.h5", compression="blosc"))
+
+
+def test_the_command_line_offers_every_compression():
+    assert celebahq_options.COMPRESSIONS == COMPRESSIONS

@@ -17,7 +17,7 @@ from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.restore import load_restorer
 from celebahq_tools.restore.architectures import NAMES, build_net
 from celebahq_tools.restore.training.batches import BatchMaker
-from celebahq_tools.restore.training.checkpoint import list_checkpoints, read_run_checkpoint
+from celebahq_tools.restore.training.checkpoint import read_run_checkpoint
 from celebahq_tools.restore.training.config import RestoreTrainConfig
 from celebahq_tools.restore.training.degradations import ROOM, compress, damage_for_dejpeg, damage_for_sr
 from celebahq_tools.restore.training.losses import (
@@ -31,6 +31,7 @@ from celebahq_tools.restore.training.muon import orthogonalize
 from celebahq_tools.restore.training.photographs import PatchSampler, list_photographs, load_photographs
 from celebahq_tools.restore.training.step import scale_rate
 from celebahq_tools.restore.training.trainer import TrainResult, train_restorer
+from celebahq_tools.tensor_file import list_checkpoints
 from celebahq_tools.types import Pixels
 
 SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))

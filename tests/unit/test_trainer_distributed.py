@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from celebahq_tools.errors import ConfigError
 from celebahq_tools.store.writer import create_dataset
-from pggan_core.checkpoint import list_checkpoints
+from celebahq_tools.tensor_file import list_checkpoints
 from pggan_core.config import TrainConfig
 from pggan_core.distributed import SOLO, Ranks
 from pggan_core.loader import Request

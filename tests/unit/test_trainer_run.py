@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from celebahq_tools.errors import InputError, StoreError
 from celebahq_tools.store.writer import create_dataset
-from pggan_core.checkpoint import list_checkpoints, load_generator, read_checkpoint
+from celebahq_tools.tensor_file import list_checkpoints
+from pggan_core.checkpoint import load_generator, read_checkpoint
 from pggan_core.config import TrainConfig
 from pggan_core.report import read_log
 from pggan_core.trainer import Hooks, Trainer, TrainingDivergedError

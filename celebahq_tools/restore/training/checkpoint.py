@@ -17,7 +17,6 @@ from celebahq_tools.restore.training.step import Stepper
 from celebahq_tools.tensor_file import damaged, pack_state, read_tensors, unpack_state, write_tensors
 
 FORMAT = "celebahq-restore-checkpoint-1"
-PATTERN = "checkpoint-*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,9 @@ def read_run_checkpoint(path: Path) -> Checkpoint:
         raise damaged(path, error) from None
 
 
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a run, oldest first."""
-    return sorted(folder.glob(PATTERN))
-
-
 def read_newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
     """Return the newest readable checkpoint of a run; see :func:`celebahq_tools.tensor_file.read_newest`."""
-    found = tensor_file.read_newest(list_checkpoints(folder), read_run_checkpoint, say)
+    found = tensor_file.read_newest(folder, read_run_checkpoint, say)
     return None if found is None else found[1]
 
 

@@ -24,7 +24,6 @@ from celebahq_tools.restore.training.batches import BatchMaker
 from celebahq_tools.restore.training.checkpoint import (
     Checkpoint,
     export_weights,
-    list_checkpoints,
     pack_stepper,
     read_newest,
     unpack_stepper,
@@ -34,6 +33,7 @@ from celebahq_tools.restore.training.config import RestoreTrainConfig
 from celebahq_tools.restore.training.photographs import PatchSampler, Photograph, list_photographs, load_photographs
 from celebahq_tools.restore.training.step import Stepper
 from celebahq_tools.restore.training.validation import Condition, build_conditions, measure_conditions
+from celebahq_tools.tensor_file import list_checkpoints
 
 CURVE = "curve.csv"
 WEIGHTS = "weights.safetensors"
