@@ -7,11 +7,10 @@ import platform
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -20,33 +19,24 @@ from numpy.typing import NDArray
 from celebahq_tools import __version__
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.build_config import BuildConfig
-from celebahq_tools.errors import ConfigError, InputError, StoreError
+from celebahq_tools.dataset_parts import DamagedFaceError, Recipe
+from celebahq_tools.errors import ConfigError, InputError
 from celebahq_tools.net_devices import serve_build
 from celebahq_tools.plan import Plan, plan_build
 from celebahq_tools.process import FACES_PER_FOLDER, FaceMaker, MadeFace, face_path
+from celebahq_tools.publishing import Publication
 from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.selection import Choice
 from celebahq_tools.source.item_table import list_indices
-from celebahq_tools.store.encoding import load_encoded, save_encoded
+from celebahq_tools.store.encoding import save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
-from celebahq_tools.store.writer import DatasetWriter, create_dataset
-from celebahq_tools.types import ItemRecord, SourceItem
+from celebahq_tools.types import BuildListener, ItemRecord, SourceItem
 from celebahq_tools.workers import LONE_TRIALS, Crew, JoblibCrew, LocalCrew, map_unordered
 
 __all__ = ["BuildListener", "BuildSummary", "NothingBuiltError", "plan_build", "run_build"]
 
 JOURNAL, LOCK, FACES, TOKEN = "journal.sqlite", "lock", "faces", "token"
-
-
-class BuildListener(Protocol):
-    """Is told how a build goes on; the command line draws progress bars from it."""
-
-    def begin_stage(self, name: str, *, total: int, done: int) -> None:
-        """A stage starts, ``done`` of its ``total`` steps being done already."""
-
-    def advance(self, record: ItemRecord | None) -> None:
-        """One step is done; ``record`` says what became of a photograph."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +150,15 @@ class _Build:
         self.journal = journal
         self.listener = listener
         self.faces = plan.config.work_folder / FACES
+        # A work folder that is removed at the end need not hold what the dataset holds already.
+        self.publication = Publication(
+            plan.config.out,
+            plan.config.work_folder,
+            self.faces,
+            journal,
+            listener,
+            keep_faces=plan.config.work is not None,
+        )
 
     def tidy(self) -> None:
         """Bring the work folder and the journal in line: either may be behind after a kill or a power loss.
@@ -171,8 +170,10 @@ class _Build:
         for path in self.config.out.parent.glob(f".{self.config.out.name}.*.partial"):
             path.unlink()
         waiting = {int(path.stem): path for path in self.faces.glob("*/*.npz")}
-        known = self.journal.stored()
-        for index in waiting.keys() - known:
+        known, held = self.journal.stored(), self.publication.held
+        # Those on their way into the dataset, or out of it again, are no rubbish.
+        self.journal.mark_waiting((waiting.keys() - known) & held)
+        for index in waiting.keys() - known - held:
             waiting[index].unlink()
         self.journal.mark_deleted(known - waiting.keys())
         self.journal.forget(self.journal.rejected("internal"))
@@ -241,10 +242,11 @@ class _Build:
         """Write dataset and manifest; a face that turns out damaged is made again."""
         while True:
             choice = self._complete_choice()
-            damaged = self._write(choice)
-            if damaged is None:
+            try:
+                self._write(choice)
                 break
-            self.journal.mark_deleted([damaged])
+            except DamagedFaceError as error:
+                self.journal.mark_deleted([error.index])
         part = set(list_indices(self.plan.items).tolist())
         rejected = self.journal.count_reasons(part)
         found, kept = len(part), len(choice.kept)
@@ -255,7 +257,7 @@ class _Build:
         )
 
     def _complete_choice(self) -> Choice:
-        """Return the final choice, making again what it asks for and does not wait any more.
+        """Return the final choice, making again what it asks for and is neither waiting nor in the unfinished dataset.
 
         This happens when more faces are to be kept than an earlier run kept, when a rule takes a face back that was
         out of reach before, or when a power loss took a face whose row survived. A face that can no longer be made
@@ -263,35 +265,25 @@ class _Build:
         """
         while True:
             choice = self.plan.choose(self.journal)
-            missing = sorted(set(choice.kept.tolist()) - self.journal.stored())
+            missing = sorted(set(choice.kept.tolist()) - self.journal.stored() - self.publication.held)
             if not missing:
                 return choice
             self.listener.begin_stage("faces again", total=len(missing), done=0)
             self._make(np.array(missing))
 
-    def _write(self, choice: Choice) -> int | None:
-        """Write the files; returns the index of a damaged face instead, if there is one."""
+    def _write(self, choice: Choice) -> None:
         kept = choice.kept.tolist()
         if not kept:
+            self.publication.give_back()
             self._write_manifest(choice)
-            return None
+            return
         attributes: dict[str, str | int] = {"keep": self.config.keep, "duplicates": self.config.duplicates}
-        try:
-            with write_faces(
-                self.config.out,
-                self.faces,
-                kept,
-                attributes | self.plan.settings,
-                self.config.size,
-                self.listener,
-                compression=self.config.compression,
-            ) as writer:
-                if self.plan.order is not None:
-                    writer.add_table("orig_idx", choice.kept)
-                self._write_manifest(choice)
-        except DamagedFaceError as error:
-            return error.index
-        return None
+        recipe = Recipe(
+            self.config.size, attributes | self.plan.settings, self.config.compression, self.plan.part_length
+        )
+        self.publication.write(kept, recipe, {} if self.plan.order is None else {"orig_idx": choice.kept})
+        self._write_manifest(choice)
+        self.publication.finish()
 
     def _write_manifest(self, choice: Choice) -> None:
         part = set(list_indices(self.plan.items).tolist())
@@ -302,53 +294,6 @@ class _Build:
             components=FACE_COMPONENTS,
             left_out=choice.reasons,
         )
-
-
-@contextmanager
-def write_faces(
-    out: Path,
-    faces: Path,
-    kept: Sequence[int],
-    attributes: Mapping[str, str | int],
-    size: int,
-    listener: BuildListener,
-    *,
-    compression: str = "gzip",
-) -> Iterator[DatasetWriter]:
-    """Write a dataset of faces that wait in a work folder; yields the writer for what else belongs in the file.
-
-    Args:
-        out: The file; whole or absent.
-        faces: Folder of the waiting faces.
-        kept: Source indices, in the order of the dataset.
-        attributes: Settings, for the file's root.
-        size: Side of the faces in pixels.
-        listener: Is told of every face.
-        compression: As of :func:`celebahq_tools.store.writer.create_dataset`.
-    Raises:
-        DamagedFaceError: If a face is missing or damaged.
-    """
-    listener.begin_stage("dataset", total=len(kept), done=0)
-    # The source is a path of one machine; the manifest's sha256 column identifies the photographs.
-    stored = {name: value for name, value in attributes.items() if name != "source"}
-    stored["celebahq_tools_version"] = __version__
-    with create_dataset(out, height=size, width=size, attributes=stored, compression=compression) as writer:
-        for index in kept:
-            try:
-                face = load_encoded(face_path(faces, index))
-            except StoreError:
-                raise DamagedFaceError(index) from None
-            writer.append_encoded(face)
-            listener.advance(None)
-        yield writer
-
-
-class DamagedFaceError(StoreError):
-    """A face that waits in the work folder cannot be read."""
-
-    def __init__(self, index: int) -> None:
-        super().__init__(f"face {index} in the work folder is damaged; run the same build again, which makes it again")
-        self.index = index
 
 
 def _give_up(item: SourceItem) -> MadeFace:

@@ -27,6 +27,9 @@ from celebahq_tools.weights import find_weights, hash_file, list_weights
 
 # Faces waiting in the work folder may exceed the number to keep by this much before the worst are deleted.
 WAITING_FACTOR = 1.1
+# The dataset is written in parts of this share of its faces, whose waiting files are deleted after each.
+_PART_SHARE = 0.05
+_LEAST_PART = 8
 # A face of 1024x1024 with all its levels, compressed: measured on real photographs.
 _BYTES_PER_PIXEL = 2.4
 _NAMES_SHOWN = 3
@@ -65,14 +68,36 @@ class Plan:
         return replace(self, items=[*self.items, *others])
 
     @property
+    def most_kept(self) -> int:
+        """Faces that the dataset can have at most."""
+        return min(self.config.keep, len(self.items)) if self.order is None else len(self.order)
+
+    @property
     def most_waiting(self) -> int:
         """Faces that may wait in the work folder before the worst are deleted."""
         return int(WAITING_FACTOR * (self.config.keep if self.order is None else len(self.order)))
 
+    @property
+    def part_length(self) -> int:
+        """Faces in one part of the dataset; the parts decide the order of the file's bytes."""
+        return choose_part_length(self.most_kept)
+
     def estimate_disk(self) -> int:
-        """Return the bytes that the work folder and the dataset will need together, at most."""
-        faces = min(self.config.keep, len(self.items)) if self.order is None else len(self.order)
-        return int(faces * (1 + WAITING_FACTOR) * _BYTES_PER_PIXEL * self.config.size**2)
+        """Return the bytes that the work folder and the dataset will need together, at most.
+
+        Faces that wait are deleted as they come into the dataset, unless the user named the work folder to keep it.
+        """
+        twice = self.most_kept if self.config.work is not None else min(self.part_length, self.most_kept)
+        return int((WAITING_FACTOR * self.most_kept + twice) * _BYTES_PER_PIXEL * self.config.size**2)
+
+
+def choose_part_length(faces: int) -> int:
+    """Return how many faces to write before the file is closed and a checkpoint taken.
+
+    Args:
+        faces: How many there are at most, whatever happens to some of them.
+    """
+    return max(_LEAST_PART, int(_PART_SHARE * faces))
 
 
 def plan_build(config: BuildConfig) -> Plan:

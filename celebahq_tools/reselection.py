@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from celebahq_tools.dataset_parts import Recipe, write_faces
 from celebahq_tools.errors import ConfigError, StoreError
-from celebahq_tools.pipeline import FACES, JOURNAL, BuildListener, BuildSummary, write_faces
+from celebahq_tools.pipeline import FACES, JOURNAL, BuildSummary
+from celebahq_tools.plan import choose_part_length
 from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.selection import Duplicates, choose_faces
 from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
+from celebahq_tools.types import BuildListener
 
 
 def run_reselect(
@@ -60,15 +63,9 @@ def run_reselect(
             )
         manifest = manifest_path(target)
         attributes: dict[str, str | int] = {"keep": keep, "duplicates": duplicates}
-        with write_faces(
-            target,
-            work / FACES,
-            kept,
-            attributes | settings,
-            int(settings["size"]),
-            listener,
-            compression=compression,
-        ):
+        part_length = choose_part_length(min(keep, journal.count_done()))
+        recipe = Recipe(int(settings["size"]), attributes | settings, compression, part_length)
+        with write_faces(target, work / FACES, kept, recipe, listener):
             write_manifest(
                 manifest,
                 journal.records(),

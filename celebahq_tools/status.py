@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from celebahq_tools.errors import InputError
 from celebahq_tools.store.journal import Journal
+from celebahq_tools.store.partial_file import CHECKPOINT, count_written
 
 # The rate is that of the last minutes: a build that was slow at first, or stopped over night, is not slow now.
 _WINDOW = 600.0
@@ -24,6 +25,7 @@ class BuildStatus:
         state: ``running``, ``finished``, ``stopped`` (by Ctrl-C or an error, named in ``outcome``) or ``killed``.
         outcome: As the journal notes it.
         found, done, waiting: Photographs in all, worked on, and faces in the work folder.
+        written: Faces in the dataset while it is not whole.
         rate: Photographs a second over the last ten minutes of the last run; 0 if there were none.
         seconds_left: Time for the rest at that rate; None if it is unknown.
         rejected: Count by ``stage.reason``, most frequent first.
@@ -38,6 +40,7 @@ class BuildStatus:
     found: int
     done: int
     waiting: int
+    written: int
     rate: float
     seconds_left: float | None
     rejected: dict[str, int]
@@ -79,6 +82,7 @@ def read_status(path: Path, *, now: float | None = None) -> BuildStatus:
             found=found,
             done=done,
             waiting=journal.count_stored(),
+            written=count_written(work / CHECKPOINT),
             rate=rate,
             seconds_left=max(found - done, 0) / rate if rate else None,
             rejected=journal.count_reasons(),

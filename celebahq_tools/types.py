@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,3 +93,13 @@ class ItemRecord:
     def __post_init__(self) -> None:
         if (self.score is None) != bool(self.reason):
             raise ShapeError(f"{self.file}: a record is either scored or rejected")
+
+
+class BuildListener(Protocol):
+    """Is told how a build goes on; the command line draws progress bars from it."""
+
+    def begin_stage(self, name: str, *, total: int, done: int) -> None:
+        """A stage starts, ``done`` of its ``total`` steps being done already."""
+
+    def advance(self, record: ItemRecord | None) -> None:
+        """One step is done; ``record`` says what became of a photograph."""

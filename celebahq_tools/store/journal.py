@@ -190,6 +190,15 @@ class Journal:
             self._database.executemany("UPDATE items SET stored = 0 WHERE idx = ?", [(index,) for index in gone])
         self._stored -= gone
 
+    def mark_waiting(self, indices: Iterable[int]) -> None:
+        """Note that scored faces wait in the work folder again; safe from a power loss as soon as this returns."""
+        back = set(indices)
+        self._database.execute("PRAGMA synchronous = FULL")
+        with self._database:
+            self._database.executemany("UPDATE items SET stored = 1 WHERE idx = ?", [(index,) for index in back])
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._stored |= back
+
     def done(self) -> NDArray[np.int64]:
         """Return the indices that have a row, ascending."""
         rows = self._database.execute("SELECT idx FROM items ORDER BY idx")

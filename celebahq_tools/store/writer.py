@@ -23,16 +23,17 @@ from celebahq_tools.store.streams import decompress_stream
 
 
 class DatasetWriter:
-    """Appends images to an open file; made by :func:`create_dataset`."""
+    """Appends images to an open file; made by :func:`create_dataset` and :func:`write_part`."""
 
     def __init__(self, file: Any, *, channels: int, height: int, width: int, compression: str = "gzip") -> None:
         self._file = file
         self._shape = (height, width, channels)
-        self._count = 0
         filters = choose_filters(compression)
         self._compression = compression
         self._levels = {
-            name_level(h, w): file.create_dataset(
+            name_level(h, w): file[name_level(h, w)]
+            if name_level(h, w) in file
+            else file.create_dataset(
                 name_level(h, w),
                 shape=(0, channels, h, w),
                 maxshape=(None, channels, h, w),
@@ -42,6 +43,7 @@ class DatasetWriter:
             )
             for h, w in list_levels(height, width)
         }
+        self._count = int(self._levels[name_level(height, width)].shape[0])
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
         """Add one image and all its smaller levels.
@@ -147,6 +149,45 @@ def create_dataset(
         ConfigError: If the compression is unknown, or hdf5plugin is not installed for ``blosc``.
         OSError: If the folder cannot be written or the disk is full; no file is left at ``path``.
     """
-    with write_atomically(path) as temporary, h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
-        file.attrs.update(attributes or {})
+    with (
+        write_atomically(path) as temporary,
+        write_part(
+            temporary,
+            fresh=True,
+            height=height,
+            width=width,
+            channels=channels,
+            attributes=attributes,
+            compression=compression,
+        ) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def write_part(
+    path: Path,
+    *,
+    fresh: bool,
+    height: int,
+    width: int,
+    channels: int = 3,
+    attributes: Mapping[str, Any] | None = None,
+    compression: str = "gzip",
+) -> Iterator[DatasetWriter]:
+    """Yield a writer that adds to a file, which is closed afterwards, whatever happens; nothing here is atomic.
+
+    The same images in the same parts give the same bytes; other parts give another order of HDF5's indices.
+
+    Args:
+        path: The file.
+        fresh: Whether it is begun; else it was written by this function, with the same other arguments.
+        height, width, channels, attributes, compression: As of :func:`create_dataset`.
+    Raises:
+        ConfigError: As :func:`create_dataset`.
+        OSError: If it cannot be written or the disk is full; whatever is in the file then is of no use.
+    """
+    with h5py.File(path, "w" if fresh else "r+", libver=("earliest", "v110")) as file:
+        if fresh:
+            file.attrs.update(attributes or {})
         yield DatasetWriter(file, channels=channels, height=height, width=width, compression=compression)

@@ -30,7 +30,10 @@ def status(work: Path, as_json: bool) -> None:
     share = found.done / found.found if found.found else 1.0
     ending = f" ({found.outcome})" if found.state == "stopped" else ""
     click.echo(f"{found.work}: {found.state}{ending}, started {found.runs} times; makes {found.out}")
-    click.echo(f"  photographs  {found.done} of {found.found} done ({share:.1%}), {found.waiting} faces waiting")
+    written = f", {found.written} in the dataset" if found.written else ""
+    click.echo(
+        f"  photographs  {found.done} of {found.found} done ({share:.1%}), {found.waiting} faces waiting{written}"
+    )
     left = "unknown" if found.seconds_left is None else _format_seconds(found.seconds_left)
     click.echo(f"  rate         {found.rate:.2f} a second over the last ten minutes, time left {left}")
     for name, seconds in sorted(found.stage_seconds.items(), key=lambda pair: -pair[1]):
