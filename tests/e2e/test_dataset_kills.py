@@ -1,0 +1,72 @@
+"""Builds killed by SIGKILL while they write the dataset, through the command's own entry point."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from celebahq_tools.source.samples import write_sample_folder
+
+CELEBAHQ = Path(sys.executable).with_name("celebahq")
+OPTIONS = ("--size", "64", "--dejpeg", "none", "--sr", "lanczos", "--workers", "1", "--no-report")
+# The real command in a real process, which kills itself before the n-th call of a function.
+KILLED = """
+import os, signal, sys
+from celebahq_cli.celebahq import main
+from celebahq_tools import {module}
+real, calls = {module}.{function}, 0
+def die_at_last(*arguments, **options):
+    global calls
+    calls += 1
+    if calls > {calls}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments, **options)
+{module}.{function} = die_at_last
+main(sys.argv[1:])
+"""
+
+
+def run(*arguments):
+    return subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos") / "celeba"
+    write_sample_folder(folder)
+    return folder
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes")
+def test_a_build_killed_while_it_writes_the_dataset_ends_byte_identical(photos, tmp_path):
+    whole, killed = tmp_path / "whole.d", tmp_path / "killed.d"
+    whole.mkdir(), killed.mkdir()
+    result = run(CELEBAHQ, "build", "--in", photos, "--out", whole / "x.h5", *OPTIONS)
+    assert result.returncode == 0, result.stderr
+    out, work = killed / "x.h5", killed / "x.h5.work"
+    command = ("build", "--in", photos, "--out", out, *OPTIONS)
+    waiting = []
+    # In the second part; between a part's safety and the deletion of its faces; when all is written and unnamed.
+    for module, function, calls in (
+        ("dataset_parts", "load_encoded", 8),
+        ("publishing", "save_checkpoint", 0),
+        ("pipeline", "write_manifest", 0),
+    ):
+        code = KILLED.format(module=module, function=function, calls=calls)
+        result = run(sys.executable, "-c", code, *command)
+        assert result.returncode == -signal.SIGKILL, result.stderr
+        assert not out.exists()
+        waiting.append(len(list(work.glob("faces/*/*.npz"))))
+        assert len(list(killed.glob(".x.h5.*.building"))) == 1
+    assert waiting[0] > 0
+    assert waiting[-1] == 0
+    status = run(CELEBAHQ, "status", work)
+    assert "in the dataset" in status.stdout
+    result = run(CELEBAHQ, *command)
+    assert result.returncode == 0, result.stderr
+    assert "faces again" not in result.stderr
+    assert out.read_bytes() == (whole / "x.h5").read_bytes()
+    assert (killed / "x.manifest.csv").read_bytes() == (whole / "x.manifest.csv").read_bytes()
+    assert sorted(path.name for path in killed.iterdir()) == ["x.h5", "x.manifest.csv"]
