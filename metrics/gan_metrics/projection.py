@@ -1,11 +1,11 @@
-"""Project two descriptor sets onto directions, sort, and average the differences, in bounded memory and any threads."""
+"""Project two descriptor sets onto directions and compare them along each, in bounded memory and any threads."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import Any, Protocol
@@ -17,17 +17,20 @@ from threadpoolctl import ThreadpoolController
 from celebahq_tools.errors import ConfigError, ShapeError
 from gan_metrics.base import Progress
 from gan_metrics.descriptors import LENGTH
+from gan_metrics.wasserstein import Sample, measure_distance
 
 DIR_REPEATS = 4
 DIRS_PER_REPEAT = 128
 # Eight groups give a standard error that is itself good to a quarter; more would make the groups small.
 GROUPS = 8
-_GROUP_DIRECTIONS = 64
+_GROUP_DIRECTIONS = 32
 
 # Matrix products always have this shape, whatever the memory or the number of threads, so that their rounding never
-# changes: 128 directions by 4,096 descriptors keep a core busy and stay in its cache.
+# changes: 128 directions by 2,048 descriptors keep a core busy and stay in its cache.
 _DIRECTIONS = 128
-_DESCRIPTORS = 4096
+_DESCRIPTORS = 2048
+# Saved projections are read in pieces, between which other threads get their turn.
+_ROWS_A_READ = 4
 
 
 def draw_directions(
@@ -62,8 +65,7 @@ def sliced_wasserstein(
 ) -> float:
     """Return the sliced Wasserstein distance between two descriptor sets.
 
-    Projects both sets onto the directions, sorts each projection and averages the absolute differences (Karras et al.
-    2018, section 5).
+    The mean Wasserstein-1 distance of their projections onto the directions (Karras et al. 2018, section 5).
 
     Args:
         a, b: Descriptors, (N, D) float32, normalised by :func:`gan_metrics.descriptors.normalise_descriptors`.
@@ -120,7 +122,7 @@ class SortedProjections:
 
     Args:
         rows: Array-like of float32 that :func:`sort_projections` filled, (K * N,), direction after direction; read in
-            slices, so that it may lie in a file.
+            slices, without a copy if it is an HDF5 dataset.
         offset: Where these projections begin in ``rows``.
         source: The descriptors they come from, for their number and normalisation.
     """
@@ -135,7 +137,11 @@ class SortedProjections:
     def read_sorted(self, start: int, out: NDArray[np.float32]) -> None:
         """Fill ``out``, (rows, N), with the sorted projections from direction ``start`` on."""
         first = self._offset + start * self._count
-        out.reshape(-1)[...] = self._rows[first : first + out.size]
+        flat = out.reshape(-1)
+        if hasattr(self._rows, "read_direct"):
+            self._rows.read_direct(flat, np.s_[first : first + flat.size])
+        else:
+            flat[...] = self._rows[first : first + flat.size]
 
 
 def compare_sources(
@@ -158,7 +164,7 @@ def compare_sources(
         max_memory: Bytes for the projections.
         progress: Called with (passes done, passes in all).
     Returns:
-        Distances (K,) in normalised descriptor units.
+        Distances (K,) in normalised descriptor units; see :func:`gan_metrics.wasserstein.measure_distance`.
     Raises:
         ShapeError: If the sets differ in size or are empty.
         ConfigError: If the memory does not hold even eight projections.
@@ -167,12 +173,19 @@ def compare_sources(
         raise ShapeError(f"two sets of equal, positive size are needed, got {len(a)} and {len(b)} descriptors")
     passes = _plan_passes(len(directions), _choose_rows(len(a), max_memory))
     distances = np.empty(len(directions), dtype=np.float64)
-    shifts = directions.astype(np.float64) @ (a.shift * a.scale - b.shift * b.scale)
+    shifts = [directions.astype(np.float64) @ (source.shift * source.scale) for source in (a, b)]
+    ready = [isinstance(source, SortedProjections) for source in (a, b)]
+    buffers = [_make_buffer(passes, len(a)) for _ in range(2)]
+
+    def measure(x: NDArray[np.float32], y: NDArray[np.float32], index: int) -> float:
+        return measure_distance(Sample(x, shifts[0][index], ready[0]), Sample(y, shifts[1][index], ready[1]))
+
     with _find_blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        pairs = zip(_sort_passes(a, directions, passes, pool), _sort_passes(b, directions, passes, pool), strict=True)
-        for done, ((start, stop), (x, y)) in enumerate(zip(passes, pairs, strict=True)):
-            gaps = pool.map(_average_gap, x, y, shifts[start:stop].astype(np.float32))
-            distances[start:stop] = list(gaps)
+        for done, (start, stop) in enumerate(passes):
+            x, y = (buffer[: stop - start] for buffer in buffers)
+            # Both at once: saved projections are read while the other set is projected.
+            _wait([*_fill(a, directions, start, x, pool), *_fill(b, directions, start, y, pool)])
+            distances[start:stop] = list(pool.map(measure, x, y, range(start, stop)))
             if progress is not None:
                 progress(done + 1, len(passes))
     return distances
@@ -194,8 +207,13 @@ def sort_projections(
         ConfigError: If the memory does not hold even eight projections.
     """
     passes = _plan_passes(len(directions), _choose_rows(len(source), max_memory))
+    buffer = _make_buffer(passes, len(source))
     with _find_blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        yield from _sort_passes(source, directions, passes, pool)
+        for start, stop in passes:
+            rows = buffer[: stop - start]
+            _wait(_fill(source, directions, start, rows, pool))
+            list(pool.map(np.ndarray.sort, rows))
+            yield rows
 
 
 def _plan_passes(count: int, rows: int) -> list[tuple[int, int]]:
@@ -207,23 +225,8 @@ def _plan_passes(count: int, rows: int) -> list[tuple[int, int]]:
     ]
 
 
-def _sort_passes(
-    source: DescriptorSource | SortedProjections,
-    directions: NDArray[np.float32],
-    passes: list[tuple[int, int]],
-    pool: ThreadPoolExecutor,
-) -> Iterator[NDArray[np.float32]]:
-    buffer = np.empty((max(stop - start for start, stop in passes), len(source)), dtype=np.float32)
-    for start, stop in passes:
-        rows = buffer[: stop - start]
-        if isinstance(source, SortedProjections):
-            source.read_sorted(start, rows)
-        else:
-            chunk = start - start % _DIRECTIONS
-            scaled = (directions[chunk : chunk + _DIRECTIONS].astype(np.float64) * source.scale).astype(np.float32)
-            _project(source, scaled, slice(start - chunk, stop - chunk), rows, pool)
-            list(pool.map(np.ndarray.sort, rows))
-        yield rows
+def _make_buffer(passes: list[tuple[int, int]], count: int) -> NDArray[np.float32]:
+    return np.empty((max(stop - start for start, stop in passes), count), dtype=np.float32)
 
 
 @cache
@@ -232,30 +235,37 @@ def _find_blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _project(
-    source: DescriptorSource,
+def _fill(
+    source: DescriptorSource | SortedProjections,
     directions: NDArray[np.float32],
-    part: slice,
+    start: int,
     out: NDArray[np.float32],
     pool: ThreadPoolExecutor,
-) -> None:
-    def run(start: int) -> None:
-        stop = min(start + _DESCRIPTORS, len(source))
-        descriptors = source.read(start, stop).T
-        if len(out) == len(directions):
-            np.matmul(directions, descriptors, out=out[:, start:stop])
+) -> list[Future[None]]:
+    """Begin to fill ``out``, (rows, N), with the raw projections onto the directions from ``start`` on."""
+    if isinstance(source, SortedProjections):
+        return [
+            pool.submit(source.read_sorted, start + row, out[row : row + _ROWS_A_READ])
+            for row in range(0, len(out), _ROWS_A_READ)
+        ]
+    chunk = start - start % _DIRECTIONS
+    scaled = (directions[chunk : chunk + _DIRECTIONS].astype(np.float64) * source.scale).astype(np.float32)
+    part = slice(start - chunk, start - chunk + len(out))
+
+    def project(first: int) -> None:
+        last = min(first + _DESCRIPTORS, len(source))
+        descriptors = source.read(first, last).T
+        if len(out) == len(scaled):
+            np.matmul(scaled, descriptors, out=out[:, first:last])
         else:
-            out[:, start:stop] = (directions @ descriptors)[part]
+            out[:, first:last] = (scaled @ descriptors)[part]
 
-    list(pool.map(run, range(0, len(source), _DESCRIPTORS)))
+    return [pool.submit(project, first) for first in range(0, len(source), _DESCRIPTORS)]
 
 
-def _average_gap(x: NDArray[np.float32], y: NDArray[np.float32], shift: np.float32) -> float:
-    """Return mean(|x - y - shift|) of two sorted rows; ``x`` is overwritten."""
-    np.subtract(x, y, out=x)
-    np.subtract(x, shift, out=x)
-    np.abs(x, out=x)
-    return float(np.add.reduce(x, dtype=np.float64)) / len(x)
+def _wait(futures: list[Future[None]]) -> None:
+    for future in futures:
+        future.result()
 
 
 def _choose_rows(count: int, max_memory: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from celebahq_tools.errors import ConfigError, InputError
+from celebahq_tools.errors import ConfigError, InputError, StoreError
 from gan_metrics.base import Batch, Metric, MetricResult, MetricSettings, Progress, StreamedArray, check_batch
 from gan_metrics.descriptor_store import (
     Descriptors,
@@ -188,6 +188,10 @@ class SlicedWasserstein(Metric):
         """Take the place of :meth:`update_reals`, from :meth:`export_reals`; see :meth:`Metric.load_reals`.
 
         The descriptors and projections stay where they are and are read when they are needed.
+
+        Raises:
+            ConfigError: If they were made with another seed.
+            StoreError: If the projections are not those this version compares.
         """
         seed = int(np.asarray(arrays["seed"]))
         if seed != self.settings.seed:
@@ -198,6 +202,10 @@ class SlicedWasserstein(Metric):
         self._reals = saved = SavedDescriptors(arrays)
         names = [f"projections_{level}" for level in range(saved.levels)]
         self._projections = [arrays[name] for name in names] if names[0] in arrays else []
+        parts = plan_comparisons(seed, 0, np.arange(len(saved)))
+        expected = sum(len(directions) * len(part) for directions, part in parts) * PER_IMAGE
+        if any(len(rows) != expected for rows in self._projections):
+            raise StoreError("saved projections of another version; make the statistics again with `swd stats`")
         self._floors.clear()
         self._by_direction = ()
         if "floor" in arrays:

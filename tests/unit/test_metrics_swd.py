@@ -17,7 +17,7 @@ from gan_metrics.pyramid import decompose_image, laplacian_pyramid, list_level_s
 from scipy import ndimage
 from scipy.stats import wasserstein_distance
 
-from celebahq_tools.errors import ConfigError, InputError, ShapeError
+from celebahq_tools.errors import ConfigError, InputError, ShapeError, StoreError
 
 KERNEL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 
@@ -153,6 +153,20 @@ def test_the_result_is_the_same_to_the_last_bit_however_it_is_computed(tmp_path:
     assert score(reals[shuffle], fakes[::-1], batch=11, workers=2) == expected
     # 40 images need 32 kB of projections per direction and set, and 12 MB of descriptors: all but none are spilled.
     assert score(reals, fakes, max_memory=2 << 20) == expected
+
+
+def test_counted_projections_are_the_same_to_the_last_bit_too() -> None:
+    # 512 images: 65,536 descriptors a level, from where on projections are counted instead of sorted.
+    reals, fakes = make_images(512, 16, seed=1), make_images(515, 16, seed=2, blur=1.4)[:512]
+    expected = score(reals, fakes)
+    shuffle = np.random.default_rng(0).permutation(512)
+    assert score(reals[shuffle], fakes, workers=2, max_memory=40 << 20) == expected
+    settings = MetricSettings(workers=1, floor=False, save_projections=True)
+    saver, metric = SlicedWasserstein(settings), SlicedWasserstein(settings)
+    saver.update_reals(reals)
+    metric.load_reals(export(saver))
+    metric.update_fakes(fakes)
+    assert metric.compute().values == expected
 
 
 def test_bounded_memory_spills_descriptors_to_a_file_that_close_removes(
@@ -296,6 +310,16 @@ def test_saved_projections_are_used_and_not_made_anew() -> None:
     loader.load_reals(exported)
     loader.update_fakes(make_images(20, seed=2))
     assert np.isfinite(loader.compute().values["SWDx1e3_avg"])
+
+
+def test_saved_projections_of_another_number_are_refused() -> None:
+    settings = MetricSettings(workers=1, num_images=20, floor=False, save_projections=True)
+    saver = SlicedWasserstein(settings)
+    saver.update_reals(make_images(20, seed=1))
+    exported = export(saver)
+    exported["projections_0"] = exported["projections_0"][:-1]
+    with pytest.raises(StoreError, match="make the statistics again"):
+        SlicedWasserstein(settings).load_reals(exported)
 
 
 def test_saved_reals_cannot_be_added_to() -> None:
