@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
 from gan_metrics import Metric
 from gan_metrics.base import StreamedArray
+from gan_metrics.raw_file import RawArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import ConfigError, StoreError
 
 _FORMAT = "gan_metrics statistics"
 _VERSION = 1
+_LARGE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ def load_stats(path: Path, metrics: Sequence[Metric], stack: ExitStack) -> None:
     """
     try:
         file = stack.enter_context(h5py.File(path, "r"))
+        raw = stack.enter_context(path.open("rb", buffering=0))
         for metric in metrics:
             if metric.name in file:
-                group: Mapping[str, Any] = dict(file[metric.name].items())
-                metric.load_reals(group)
+                metric.load_reals({name: _find_array(dataset, raw) for name, dataset in file[metric.name].items()})
             elif metric.needs_reals:
                 raise ConfigError(
                     f"{path}: holds no statistics for {metric.name}, only for {', '.join(file)}; "
@@ -114,6 +116,14 @@ def load_stats(path: Path, metrics: Sequence[Metric], stack: ExitStack) -> None:
                 )
     except (OSError, KeyError) as error:
         raise StoreError(f"{path}: damaged statistics ({error}); make them again with `swd stats`") from None
+
+
+def _find_array(dataset: h5py.Dataset, raw: IO[bytes]) -> h5py.Dataset | RawArray:
+    """Return a large dataset as plain numbers in the file, which threads can read past HDF5's one lock."""
+    offset = dataset.id.get_offset()
+    if offset is None or dataset.nbytes < _LARGE or not dataset.dtype.isnative:
+        return dataset
+    return RawArray(raw, offset, dataset.shape, dataset.dtype)
 
 
 def _write_array(group: Any, name: str, array: np.ndarray[Any, Any] | StreamedArray) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from collections.abc import Sequence
-from typing import IO, Literal, Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError
 from gan_metrics.descriptors import LENGTH, PER_IMAGE, SIDE, compute_channel_moments
+from gan_metrics.raw_file import move_whole
 
 IMAGE_BYTES = PER_IMAGE * LENGTH * 4
 
@@ -132,7 +132,7 @@ class DescriptorStore:
                 if self._file is None:
                     # Buffering would copy every read once more; the page cache does its work.
                     self._file = tempfile.TemporaryFile(prefix="swd-", buffering=0)  # noqa: SIM115 - closed by close()
-            _move_whole(self._file, descriptors.data.cast("B"), record * self.levels * IMAGE_BYTES, self._lock, "write")
+            move_whole(self._file, descriptors.data.cast("B"), record * self.levels * IMAGE_BYTES, self._lock, "write")
         except OSError as error:
             raise InputError(
                 f"{tempfile.gettempdir()}: cannot hold the descriptors ({error.strerror}); free some space, set TMPDIR "
@@ -142,7 +142,7 @@ class DescriptorStore:
     def _read(self, position: int, out: NDArray[np.float32]) -> None:
         if self._file is None:
             raise InputError("the descriptor store is closed already")
-        if not _move_whole(self._file, out.data.cast("B"), position, self._lock, "read"):
+        if not move_whole(self._file, out.data.cast("B"), position, self._lock, "read"):
             raise InputError("the temporary file of descriptors was cut short; is the disk full?")
 
 
@@ -168,26 +168,3 @@ class StoredLevel:
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return raw descriptors; both bounds are whole images."""
         return self._store.gather(self._level, self._images[start // PER_IMAGE : stop // PER_IMAGE])
-
-
-def _move_whole(
-    file: IO[bytes], data: memoryview, position: int, lock: threading.Lock, way: Literal["read", "write"]
-) -> bool:
-    """Fill a buffer from a place in an unbuffered file, or write it there; False at the end of the file.
-
-    An unbuffered file may move less at a time. One file position is shared by all threads: where the system can do
-    without it they need not wait for each other.
-    """
-    moved = 0
-    while moved < len(data):
-        rest, place = data[moved:], position + moved
-        if hasattr(os, "preadv"):
-            count = os.preadv(file.fileno(), [rest], place) if way == "read" else os.pwrite(file.fileno(), rest, place)
-        else:
-            with lock:
-                file.seek(place)
-                count = file.readinto(rest) if way == "read" else file.write(rest)  # type: ignore[attr-defined]
-        if not count:
-            return False
-        moved += count
-    return True

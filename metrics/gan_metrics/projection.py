@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 from celebahq_tools.errors import ConfigError, ShapeError
 from gan_metrics.base import Progress
 from gan_metrics.descriptors import LENGTH
+from gan_metrics.raw_file import RawArray
 from gan_metrics.wasserstein import Sample, measure_distance
 
 DIR_REPEATS = 4
@@ -122,7 +123,7 @@ class SortedProjections:
 
     Args:
         rows: Array-like of float32 that :func:`sort_projections` filled, (K * N,), direction after direction; read in
-            slices, without a copy if it is an HDF5 dataset.
+            slices, so that it may lie in a file.
         offset: Where these projections begin in ``rows``.
         source: The descriptors they come from, for their number and normalisation.
     """
@@ -138,8 +139,8 @@ class SortedProjections:
         """Fill ``out``, (rows, N), with the sorted projections from direction ``start`` on."""
         first = self._offset + start * self._count
         flat = out.reshape(-1)
-        if hasattr(self._rows, "read_direct"):
-            self._rows.read_direct(flat, np.s_[first : first + flat.size])
+        if isinstance(self._rows, RawArray):
+            self._rows.read_into(first, flat)
         else:
             flat[...] = self._rows[first : first + flat.size]
 

@@ -49,8 +49,8 @@ def measure_distance(x: Sample, y: Sample) -> float:
         gaps = np.subtract(x.values, y.values, out=x.values)
         np.abs(gaps, out=gaps)
         return float(np.add.reduce(gaps, dtype=np.float64)) / count
-    low = min(float(sample.values.min()) - sample.shift for sample in (x, y))
-    high = max(float(sample.values.max()) - sample.shift for sample in (x, y))
+    ends = [_find_ends(sample) for sample in (x, y)]
+    low, high = min(ends[0][0], ends[1][0]), max(ends[0][1], ends[1][1])
     if low == high:
         return 0.0
     step = (high - low) / (_BINS - 1)
@@ -58,6 +58,12 @@ def measure_distance(x: Sample, y: Sample) -> float:
     np.cumsum(ahead, out=ahead)
     np.abs(ahead, out=ahead)
     return float(ahead.sum()) / count * step
+
+
+def _find_ends(sample: Sample) -> tuple[float, float]:
+    values = sample.values
+    low, high = (values[0], values[-1]) if sample.is_sorted else (values.min(), values.max())
+    return float(low) - sample.shift, float(high) - sample.shift
 
 
 def _count_steps(sample: Sample, low: float, step: float) -> NDArray[np.float32]:
