@@ -21,6 +21,7 @@ from celebahq_tools.align.face import (
     choose_superres_factor,
 )
 from celebahq_tools.align.quad import Alignment
+from celebahq_tools.allocator import keep_freed_blocks
 from celebahq_tools.build_config import BuildConfig
 from celebahq_tools.errors import CelebahqError, ConfigError, InputError, RejectionError
 from celebahq_tools.rank.blockiness import measure_crop_blockiness
@@ -307,6 +308,7 @@ class FaceMaker:
         Raises:
             InputError: If this machine does not see the photographs.
         """
+        keep_freed_blocks()
         load_stages(self.config, self.nets)
         use_one_thread()
         path = face_path(self.faces, item.index)

@@ -7,11 +7,14 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
+from celebahq_tools.batches import Batcher, BatchWork
 from celebahq_tools.errors import CelebahqError, ConfigError
 
 # An item is given up only when it was alone with the worker that died, and this many times: once may be chance.
@@ -93,7 +96,7 @@ class LocalCrew:
 
 
 class JoblibCrew:
-    """Workers of a cluster, through a backend of joblib.
+    """Workers of a cluster, through a backend of joblib; quick items go several to a task.
 
     Args:
         backend: ``dask`` or ``ray``.
@@ -124,12 +127,30 @@ class JoblibCrew:
                 # Enough for every worker to have one waiting, also when workers join later.
                 ahead = 1 if workers == 1 else f"{_AHEAD} * n_jobs"
                 parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=ahead, n_jobs=-1)
-                yield from parallel(delayed(work)(item) for item in items)
+                batcher, batch_work = Batcher(), BatchWork(work)
+                tasks = (delayed(batch_work)(batch) for batch in batcher.cut(items))
+                with _close_quietly(parallel(tasks)) as finished:
+                    for done in finished:
+                        batcher.learn(len(done.results), done.seconds)
+                        yield from done.results
+                        if done.error is not None:
+                            raise done.error
         except Exception as error:
             # By name: neither package need be installed.
             if type(error).__name__ in ("KilledWorker", "WorkerCrashedError", "OutOfMemoryError"):
                 raise WorkerKilledError(str(error)) from None
             raise
+
+
+@contextmanager
+def _close_quietly(results: Generator[Any, None, None]) -> Iterator[Iterator[Any]]:
+    """Close results at the end of the `with` block, without joblib's warning that some were not used."""
+    try:
+        yield results
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()
 
 
 def _connect_dask(scheduler: str | None) -> Any:
