@@ -13,6 +13,7 @@ from celebahq_tools.selection import Duplicates, choose_faces
 from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
+from celebahq_tools.store.streams import STREAM_FORMAT
 from celebahq_tools.types import BuildListener
 
 
@@ -46,6 +47,11 @@ def run_reselect(
         runs = journal.runs()
         if not settings or not runs:
             raise StoreError(f"{work}: no build was begun in it")
+        if settings.get("streams", STREAM_FORMAT) != STREAM_FORMAT:
+            raise StoreError(
+                f"{work}: its faces wait as {settings['streams']}, datasets are made of {STREAM_FORMAT} now; "
+                "run celebahq build again in another --work folder"
+            )
         target = out or Path(runs[-1].details["out"])
         if target.exists() and not overwrite:
             raise ConfigError(f"{target}: exists already; pass --overwrite to replace it, or another --out")

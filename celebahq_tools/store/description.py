@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from celebahq_tools.errors import StoreError
+from celebahq_tools.store.bands import choose_bands
 from celebahq_tools.store.compression import list_filters
 from celebahq_tools.store.labels import labels_path
 from celebahq_tools.store.layout import choose_chunk, list_levels, name_level
@@ -125,7 +126,7 @@ def _compare_layout(levels: tuple[LevelDescription, ...], shapes: set[tuple[int,
     for level in levels:
         if level.name != name_level(*level.shape[2:]):
             found.append(f"{level.name} is not named {name_level(*level.shape[2:])}")
-        if level.chunk != choose_chunk(*level.shape[1:]):
+        if level.chunk not in (choose_bands(*level.shape[1:]), choose_chunk(*level.shape[1:])):
             found.append(f"{level.name} has chunks {level.chunk}")
         if level.filters != ("gzip",):
             found.append(f"{level.name} is compressed with {' + '.join(level.filters) or 'nothing'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,15 +14,18 @@ from numpy.typing import NDArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import StoreError
-from celebahq_tools.store.layout import choose_chunk, compute_mips, name_level
+from celebahq_tools.store.bands import choose_bands, cut_band, list_bands, paste_band
+from celebahq_tools.store.layout import compute_mips, name_level
 from celebahq_tools.store.streams import compress_stream, decompress_stream
 
 EncodedFace = Mapping[str, NDArray[np.uint8]]
-"""Level name to its zlib stream (1-D) or, for levels whose chunks hold several images, its (C, h, w) pixels."""
+"""Levels by name: a zlib stream (1-D), or (C, h, w) pixels where a chunk holds several images.
+
+A level in bands has a stream for each, under the level's name, a dot and the band's number."""
 
 
 def encode_face(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-    """Return every level of an image, compressed where a chunk holds one image.
+    """Return every level of an image, compressed chunk by chunk unless a chunk holds several images.
 
     Args:
         pixels: (H, W, C) uint8.
@@ -31,10 +35,21 @@ def encode_face(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     encoded = {}
     for mip in compute_mips(pixels):
         channels, height, width = mip.shape
-        single = choose_chunk(channels, height, width)[0] == 1
-        level = np.frombuffer(compress_stream(mip.data), np.uint8) if single else mip
-        encoded[name_level(height, width)] = level
+        images, *chunk = choose_bands(channels, height, width)
+        if images > 1:
+            encoded[name_level(height, width)] = mip
+            continue
+        names = name_streams(channels, height, width)
+        for name, band in zip(names, list_bands(mip.shape, chunk), strict=True):
+            encoded[name] = np.frombuffer(compress_stream(cut_band(mip, band, chunk).data), np.uint8)
     return encoded
+
+
+def name_streams(channels: int, height: int, width: int) -> list[str]:
+    """Return under which names an encoded face has a level: the level's own, or one for each band."""
+    name, shape = name_level(height, width), (channels, height, width)
+    count = len(list_bands(shape, choose_bands(*shape)[1:]))
+    return [name] if count == 1 else [f"{name}.{number}" for number in range(count)]
 
 
 def encode_levels(pixels: NDArray[np.uint8], compression: str) -> dict[str, NDArray[np.uint8]]:
@@ -88,11 +103,12 @@ def load_level(path: Path, side: int, *, channels: int = 3) -> NDArray[np.uint8]
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            sides = {int(name.partition("x")[2]): name for name in archive.files}
-            chosen = min((one for one in sides if one >= side), default=max(sides))
-            face = {sides[chosen]: archive[sides[chosen]]}
-        return decode_level(face, sides[chosen], channels=channels)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            names = {name: name.partition(".")[0] for name in archive.files}
+            sides = {int(level.partition("x")[2]): level for level in names.values()}
+            chosen = sides[min((one for one in sides if one >= side), default=max(sides))]
+            face = {name: archive[name] for name, level in names.items() if level == chosen}
+        return decode_level(face, chosen, channels=channels)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise StoreError(f"{path}: damaged or missing face ({error})") from None
 
 
@@ -104,9 +120,28 @@ def decode_level(face: EncodedFace, name: str, *, channels: int = 3) -> NDArray[
         name: A level's name; square levels only.
         channels: Number of channels.
     """
+    side = int(name.partition("x")[2])
+    return np.ascontiguousarray(decode_planes(face, channels, side, side).transpose(1, 2, 0))
+
+
+def decode_planes(face: EncodedFace, channels: int, height: int, width: int) -> NDArray[np.uint8]:
+    """Return one level of an encoded face as (C, h, w) pixels.
+
+    Args:
+        face: An encoded face; the level may also be one stream, as it was before there were bands.
+        channels, height, width: Shape of the level.
+    Raises:
+        KeyError: If the face lacks the level or one of its bands.
+        StoreError: If a stream is damaged.
+    """
+    name, shape = name_level(height, width), (channels, height, width)
+    if name not in face:
+        chunk = choose_bands(*shape)[1:]
+        pixels = np.empty(shape, np.uint8)
+        for stream, band in zip(name_streams(*shape), list_bands(shape, chunk), strict=True):
+            paste_band(pixels, band, chunk, decompress_stream(face[stream].data, math.prod(chunk)))
+        return pixels
     level = face[name]
-    if level.ndim == 1:
-        side = int(name.partition("x")[2])
-        pixels = decompress_stream(level.data, channels * side * side)
-        level = np.frombuffer(pixels, np.uint8).reshape(channels, side, side)
-    return np.ascontiguousarray(level.transpose(1, 2, 0))
+    if level.ndim > 1:
+        return level
+    return np.frombuffer(decompress_stream(level.data, math.prod(shape)), np.uint8).reshape(shape)

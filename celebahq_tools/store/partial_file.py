@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.atomic import sync_to_disk, write_atomically
-from celebahq_tools.store.layout import choose_chunk
 
 CHECKPOINT = "dataset.checkpoint"
 """Name of a build's checkpoint in its work folder."""
@@ -67,7 +66,7 @@ def take_checkpoint(file: Path, written: NDArray[np.int64], facts: Mapping[str, 
 
 
 def list_extents(file: Path) -> NDArray[np.int64]:
-    """Return position of the image, offset and size in bytes of every chunk that holds one image, (N, 3) int64.
+    """Return position of the image, offset and size in bytes of every chunk of one image only, (N, 3) int64.
 
     Chunks of several images are left out: HDF5 writes those again, perhaps elsewhere, when an image is added.
     """
@@ -78,7 +77,7 @@ def list_extents(file: Path) -> NDArray[np.int64]:
 
     with h5py.File(file, "r") as opened:
         for name, level in opened.items():
-            if name.startswith("data") and choose_chunk(*level.shape[1:])[0] == 1:
+            if name.startswith("data") and level.chunks[0] == 1:
                 level.id.chunk_iter(note)
     return np.array(found, np.int64).reshape(-1, 3)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,11 +18,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import ShapeError, StoreError
-from celebahq_tools.store.compression import require_filters
+from celebahq_tools.store.bands import Band, list_bands, paste_band
+from celebahq_tools.store.compression import list_filters, require_filters
 from celebahq_tools.store.streams import decompress_stream
 
 # More threads than this wait for the disk and for each other.
 _MAX_THREADS = 8
+# Chunks of other programs that are smaller are left to HDF5: looking each of them up would cost more than is gained.
+_LEAST_BAND = 2**14
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """How the images of a level lie in zlib streams.
+
+    Attributes:
+        level: The dataset's low-level object of h5py, asked for every chunk.
+        chunk: (C, h, w) of a chunk.
+        size: Bytes of a chunk's pixels.
+        bands: The chunks of one image.
+        fill: Value of chunks that were never written.
+    """
+
+    level: Any
+    chunk: tuple[int, int, int]
+    size: int
+    bands: tuple[Band, ...]
+    fill: int
 
 
 class DatasetReader:
@@ -28,8 +54,9 @@ class DatasetReader:
         path: The file.
         labels: One-hot float32 (N, classes) from the sibling ``<name>-labels.npy``, or None.
 
-    Images whose chunk is a plain zlib stream, as in our files and the original's, are taken out compressed and
-    decompressed by several threads with a faster program than HDF5's own; others are read by h5py.
+    Where an image is one plain zlib stream, as in the original's files, or several, the bands of ours, these are taken
+    out compressed, past HDF5's lock, and decompressed by several threads with a faster program than HDF5's own; others
+    are read by h5py.
 
     Args:
         path: HDF5 file with datasets whose names start with ``data``.
@@ -43,12 +70,16 @@ class DatasetReader:
         self._threads = threads or min(count_cores(), _MAX_THREADS)
         # Threads do not survive a fork: a pool belongs to the process that made it.
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._streams: dict[tuple[int, int, int], _Streams | None] = {}
         if not self.path.is_file():
             raise StoreError(f"{path}: no such file")
         try:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
             raise StoreError(f"{path}: not a readable HDF5 file ({error}); rebuild it or copy it again") from None
+        # Where the chunks lie is known, and pread holds up no other thread. Behind a user block HDF5 counts otherwise.
+        plain = self._file.driver == "sec2" and not self._file.userblock_size and hasattr(os, "pread")
+        self._descriptor: int | None = self._file.id.get_vfd_handle() if plain else None
         try:
             self._levels = self._find_levels()
             self.labels = self._read_labels()
@@ -96,37 +127,74 @@ class DatasetReader:
         # Increasing and without repeats: quick for the disk, and all that h5py takes.
         unique, inverse = np.unique(wanted, return_inverse=True)
         try:
-            images = self._read_streams(dataset, unique) if _holds_streams(dataset) else np.asarray(dataset[unique])
+            streams = self._find_streams(shape)
+            images = np.asarray(dataset[unique]) if streams is None else self._read_streams(streams, shape, unique)
         except (OSError, StoreError) as error:
             raise StoreError(f"{self.path}: damaged data in {dataset.name}: {error}") from None
         ordered: NDArray[np.uint8] = images if np.array_equal(wanted, unique) else images[inverse]
         return np.asarray(ordered[0]) if single else ordered
 
-    def _read_streams(self, dataset: Any, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return images (N, C, h, w) whose chunks are one zlib stream each."""
-        images = np.empty((len(indices), *dataset.shape[1:]), np.uint8)
-        bytes_per_image = images[0].nbytes if len(images) else 0
+    def _find_streams(self, shape: tuple[int, int, int]) -> _Streams | None:
+        """Return how to read a level's streams, None if that is left to HDF5. Remembered, since h5py takes its time."""
+        if shape not in self._streams:
+            dataset = self._levels[shape]
+            found = None
+            if _holds_streams(dataset):
+                chunk = dataset.chunks[1:]
+                fill = int(dataset.fillvalue)
+                found = _Streams(dataset.id, chunk, math.prod(chunk), list_bands(shape, chunk), fill)
+            self._streams[shape] = found
+        return self._streams[shape]
 
-        def read_one(position: int) -> None:
-            place = (int(indices[position]), 0, 0, 0)
-            if not dataset.id.get_chunk_info_by_coord(place).size:
-                images[position] = dataset.fillvalue
-                return
-            mask, stream = dataset.id.read_direct_chunk(place)
-            # A set bit means that the chunk skipped the filter, which HDF5 does when a stream would not fit.
-            data = stream if mask else decompress_stream(stream, bytes_per_image)
-            images[position] = np.frombuffer(data, np.uint8).reshape(images.shape[1:])
+    def _read_streams(
+        self, streams: _Streams, shape: tuple[int, int, int], indices: NDArray[np.int64]
+    ) -> NDArray[np.uint8]:
+        """Return images (N, C, h, w), decompressed by this thread and those of the pool."""
+        images = np.empty((len(indices), *shape), np.uint8)
+        # Every thread takes the next band when it is done with one, so that none waits while there is work.
+        jobs = product(enumerate(indices.tolist()), streams.bands)
+        take = threading.Lock()
 
-        if len(indices) > 1 and self._threads > 1:
-            list(self._start_pool().map(read_one, range(len(indices))))
-        else:
-            for position in range(len(indices)):
-                read_one(position)
+        def work() -> None:
+            while True:
+                with take:
+                    job = next(jobs, None)
+                if job is None:
+                    return
+                (position, index), band = job
+                self._read_band(streams, index, band, images[position])
+
+        helpers = min(self._threads, len(indices) * len(streams.bands)) - 1
+        futures = [self._start_pool().submit(work) for _ in range(helpers)]
+        try:
+            work()
+        finally:
+            wait(futures)
+        for future in futures:
+            future.result()
         return images
+
+    def _read_band(self, streams: _Streams, index: int, band: Band, image: NDArray[np.uint8]) -> None:
+        """Put one chunk of an image where it belongs in (C, h, w) pixels."""
+        place = (index, *band.place)
+        info = streams.level.get_chunk_info_by_coord(place)
+        if not info.size:
+            image[band.area] = streams.fill
+            return
+        if self._descriptor is None:
+            stream = streams.level.read_direct_chunk(place)[1]
+        else:
+            stream = os.pread(self._descriptor, info.size, info.byte_offset)
+        # A set bit means that the chunk skipped the filter, which HDF5 does when a stream would not fit.
+        data = stream if info.filter_mask else decompress_stream(stream, streams.size)
+        if len(data) != streams.size:
+            raise StoreError(f"a chunk of {len(data)} bytes instead of {streams.size}")
+        paste_band(image, band, streams.chunk, data)
 
     def _start_pool(self) -> ThreadPoolExecutor:
         if self._pool is None or self._pool[0] != os.getpid():
-            self._pool = os.getpid(), ThreadPoolExecutor(self._threads, thread_name_prefix="celebahq-read")
+            # The thread that reads is one of them.
+            self._pool = os.getpid(), ThreadPoolExecutor(max(self._threads - 1, 1), thread_name_prefix="celebahq-read")
         return self._pool[1]
 
     def _choose_level(self, height: int | None) -> tuple[int, int, int]:
@@ -190,10 +258,11 @@ class DatasetReader:
 
 
 def _holds_streams(dataset: Any) -> bool:
-    """Return whether every chunk is one image, compressed by the gzip filter alone."""
-    plist = dataset.id.get_create_plist()
-    one_each: bool = dataset.chunks == (1, *dataset.shape[1:])
-    return one_each and plist.get_nfilters() == 1 and bool(plist.get_filter(0)[0] == h5py.h5z.FILTER_DEFLATE)
+    """Return whether every chunk is one image or a good part of one, compressed by the gzip filter alone."""
+    chunk = dataset.chunks
+    if chunk is None or chunk[0] != 1 or (math.prod(chunk) < _LEAST_BAND and chunk[1:] != dataset.shape[1:]):
+        return False
+    return list_filters(dataset) == [h5py.h5z.FILTER_DEFLATE]
 
 
 def count_cores() -> int:

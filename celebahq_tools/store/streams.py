@@ -8,8 +8,8 @@ from celebahq_tools.errors import StoreError
 
 # Measured in benchmarks/results/store.md: nearly four times as fast as zlib's level 4 for photographs, 1.4 % larger.
 LEVEL = 1
-STREAM_FORMAT = f"zlib (libdeflate {LEVEL})"
-"""Name of how streams are made; other streams of the same pixels would be other bytes."""
+STREAM_FORMAT = f"zlib (libdeflate {LEVEL}), bands"
+"""Name of how streams are made (bands.py says which); other streams of the same pixels would be other bytes."""
 
 
 def compress_stream(data: bytes | memoryview) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections import Counter, deque
@@ -9,12 +10,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from celebahq_tools.store.bands import list_bands, paste_band
 from celebahq_tools.store.compression import MissingPluginError
 from celebahq_tools.store.layout import compute_mips
 from celebahq_tools.store.verify_companions import check_labels, check_manifest
@@ -22,8 +24,8 @@ from celebahq_tools.store.verify_structure import Finding, LevelPlan, plan_level
 
 __all__ = ["Finding", "VerifyReport", "verify_dataset"]
 
-_Level = NDArray[np.uint8] | str
-"""Pixels (C, h, w), or why there are none."""
+_Raw = NDArray[np.uint8] | bytes | str
+"""Pixels, a zlib stream, or why there is neither."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _name_unreadable(path: Path, message: str) -> Finding:
 
 def _check_images(levels: list[LevelPlan], workers: int) -> Iterator[list[Finding]]:
     """Yield the findings of each image in order; decompression and comparison run in threads, a few images ahead."""
-    reported: set[tuple[str, int]] = set()
+    reported: set[tuple[str, int, str]] = set()
     waiting: deque[Future[list[Finding]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -124,11 +126,11 @@ def _check_images(levels: list[LevelPlan], workers: int) -> Iterator[list[Findin
                 future.cancel()
 
 
-def _drop_repeats(findings: list[Finding], reported: set[tuple[str, int]]) -> list[Finding]:
+def _drop_repeats(findings: list[Finding], reported: set[tuple[str, int, str]]) -> list[Finding]:
     """Leave out chunks that were named already: the smallest levels have several images in one."""
     fresh = []
     for finding in findings:
-        key = (finding.where, finding.chunk)
+        key = (finding.where, finding.chunk, finding.detail)
         if finding.chunk < 0 or key not in reported:
             fresh.append(finding)
         reported.add(key)
@@ -138,27 +140,56 @@ def _drop_repeats(findings: list[Finding], reported: set[tuple[str, int]]) -> li
 def _check_hdf5_reads(levels: list[LevelPlan]) -> Iterator[Finding]:
     """Report levels whose chunks are sound but which HDF5 cannot read: then its description of them is damaged."""
     for level in levels:
-        if level.direct and not isinstance(_decode(_read_raw(level, 0), level.shape), str):
+        if level.direct and _decode(level, _read_raw(level, 0), 0)[0] is not None:
             try:
                 level.dataset[0]
             except Exception as error:
                 yield Finding("level.unreadable", level.name, f"{type(error).__name__}: {error}")
 
 
-def _read_raw(level: LevelPlan, index: int) -> Any:
-    """Return a level of an image as it is stored, decoded if only HDF5 can, or why it cannot be read."""
-    if index // level.chunk_length in level.missing:
+def _read_raw(level: LevelPlan, index: int) -> list[_Raw]:
+    """Return a level of an image as it is stored, chunk by chunk, or whole if only HDF5 can decode it."""
+    if not level.direct:
+        if index // level.chunk_length * max(len(level.bands), 1) in level.missing:
+            return [""]
+        try:
+            return [level.dataset[index]]
+        except Exception as error:
+            return [f"{type(error).__name__}: {error}"]
+    return [_read_chunk(level, index, number) for number in range(len(level.bands))]
+
+
+def _read_chunk(level: LevelPlan, index: int, number: int) -> _Raw:
+    if index * len(level.bands) + number in level.missing:
         return ""
     try:
-        if level.direct:
-            mask, data = level.dataset.id.read_direct_chunk((index, 0, 0, 0))
-            return np.frombuffer(data, np.uint8) if mask else bytes(data)
-        return level.dataset[index]
+        mask, data = level.dataset.id.read_direct_chunk((index, *level.bands[number].place))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+    return np.frombuffer(data, np.uint8) if mask else bytes(data)
 
 
-def _decode(raw: Any, shape: tuple[int, int, int]) -> _Level:
+def _decode(level: LevelPlan, raw: list[_Raw], index: int) -> tuple[NDArray[np.uint8] | None, list[Finding]]:
+    """Return the pixels (C, h, w) of a level, None if any is missing, and which of its chunks are damaged."""
+    chunk = level.dataset.chunks[1:] if level.direct else level.shape
+    bands = level.bands if level.direct else list_bands(level.shape, chunk)
+    first = index // level.chunk_length * level.chunk_length
+    pixels = np.empty(level.shape, np.uint8)
+    whole, findings = True, []
+    for number, (band, stored) in enumerate(zip(bands, raw, strict=True)):
+        data = _inflate(stored, math.prod(chunk))
+        if not isinstance(data, str):
+            paste_band(pixels, band, chunk, data)
+            continue
+        whole = False
+        if data:  # what is missing was reported already
+            where = level.name_band(first, number) if level.direct else level.name_images(first)
+            findings.append(Finding("chunk.damaged", level.name, f"{where}: {data}", first))
+    return pixels if whole else None, findings
+
+
+def _inflate(raw: _Raw, size: int) -> NDArray[np.uint8] | str:
+    """Return so many bytes of pixels, or why there are none."""
     if isinstance(raw, bytes):
         try:
             raw = np.frombuffer(zlib.decompress(raw), np.uint8)
@@ -166,27 +197,24 @@ def _decode(raw: Any, shape: tuple[int, int, int]) -> _Level:
             return str(error)
     if isinstance(raw, str):
         return raw
-    if raw.size != np.prod(shape):
-        return f"holds {raw.size} bytes instead of {np.prod(shape)}"
-    pixels: NDArray[np.uint8] = raw.reshape(shape)
-    return pixels
+    return raw if raw.size == size else f"holds {raw.size} bytes instead of {size}"
 
 
-def _check_image(levels: list[LevelPlan], raw: list[Any], index: int) -> list[Finding]:
+def _check_image(levels: list[LevelPlan], raw: list[list[_Raw]], index: int) -> list[Finding]:
     findings = []
-    stored = [_decode(data, level.shape) for data, level in zip(raw, levels, strict=True)]
-    for level, pixels in zip(levels, stored, strict=True):
-        if isinstance(pixels, str) and pixels:
-            first = index // level.chunk_length * level.chunk_length
-            findings.append(Finding("chunk.damaged", level.name, f"{level.name_images(first)}: {pixels}", first))
+    stored = []
+    for level, chunks in zip(levels, raw, strict=True):
+        pixels, damaged = _decode(level, chunks, index)
+        stored.append(pixels)
+        findings.extend(damaged)
     top = stored[0]
-    if isinstance(top, str):
+    if top is None:
         return findings
     expected = {mip.shape: mip for mip in compute_mips(np.ascontiguousarray(top.transpose(1, 2, 0)))}
     wrong = [
         level
         for level, pixels in zip(levels[1:], stored[1:], strict=True)
-        if not isinstance(pixels, str) and not np.array_equal(pixels, expected.get(pixels.shape, pixels))
+        if pixels is not None and not np.array_equal(pixels, expected.get(pixels.shape, pixels))
     ]
     if wrong:
         names = ", ".join(level.name for level in wrong)

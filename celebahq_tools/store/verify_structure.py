@@ -10,10 +10,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from celebahq_tools.store.bands import Band, list_bands
 from celebahq_tools.store.compression import list_filters, require_filters
 from celebahq_tools.store.layout import list_levels, name_level
 
 _GZIP_ONLY = [1]
+# Images in more chunks than this, which only other programs write, are left to HDF5.
+_MOST_BANDS = 256
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,9 @@ class LevelPlan:
         count: Number of images.
         chunk_length: Images to a chunk.
         chunks: Number of chunks.
-        direct: Whether a chunk is one image under gzip alone, to be decompressed here, outside HDF5's global lock.
-        missing: Numbers of the chunks that are not in the file.
+        direct: Whether chunks are of one image under gzip alone, to be decompressed here, outside HDF5's global lock.
+        bands: The chunks of one image, where they are known.
+        missing: Numbers of the chunks that are not in the file; those of an image follow each other.
     """
 
     dataset: Any
@@ -58,12 +62,17 @@ class LevelPlan:
     chunk_length: int
     chunks: int
     direct: bool
+    bands: tuple[Band, ...] = ()
     missing: frozenset[int] = field(default_factory=frozenset)
 
     def name_images(self, first: int) -> str:
         """Return how to call the images of the chunk that begins with an image."""
         last = min(first + self.chunk_length, self.count) - 1
         return f"image {first}" if last <= first else f"images {first} to {last}"
+
+    def name_band(self, image: int, number: int) -> str:
+        """Return how to call a chunk of an image."""
+        return f"{self.name_images(image)}, {self.bands[number]}" if len(self.bands) > 1 else self.name_images(image)
 
 
 def plan_levels(file: Any, path: Path, findings: list[Finding]) -> list[LevelPlan]:
@@ -116,19 +125,24 @@ def _plan_level(node: Any, name: str, extents: list[tuple[int, int, str, int]], 
     if node.chunks is None:
         return LevelPlan(node, name, shape, count, 1, count, direct=False)
     length = node.chunks[0]
-    if node.chunks[1:] != shape:
+    per_image = math.prod(math.ceil(side / step) for side, step in zip(shape, node.chunks[1:], strict=True))
+    if per_image > 1 and (length > 1 or per_image > _MOST_BANDS):
         # Some other program's choice; HDF5 reads it, and which chunk belongs to which image is its affair.
         return LevelPlan(node, name, shape, count, 1, count, direct=False)
-    due = math.ceil(count / length)
+    bands = list_bands(shape, node.chunks[1:])
+    numbers: dict[tuple[int, ...], int] = {band.place: number for number, band in enumerate(bands)}
+    due = math.ceil(count / length) * per_image
     found: set[int] = set()
 
     def note(chunk: Any) -> None:
-        number, rest = divmod(int(chunk.chunk_offset[0]), length)
-        if rest or any(chunk.chunk_offset[1:]) or number >= due or number in found:
+        block, rest = divmod(int(chunk.chunk_offset[0]), length)
+        place = numbers.get(tuple(map(int, chunk.chunk_offset[1:])), -1)
+        number = block * per_image + place
+        if rest or place < 0 or number >= due or number in found:
             findings.append(Finding("chunk.misplaced", name, f"a chunk at {chunk.chunk_offset} does not belong there"))
             return
         found.add(number)
-        extents.append((chunk.byte_offset, chunk.size, name, number * length))
+        extents.append((chunk.byte_offset, chunk.size, name, block * length))
 
     node.id.chunk_iter(note)
     plan = LevelPlan(
@@ -139,11 +153,13 @@ def _plan_level(node: Any, name: str, extents: list[tuple[int, int, str, int]], 
         length,
         due,
         direct=length == 1 and list_filters(node) == _GZIP_ONLY,
+        bands=bands,
         missing=frozenset(range(due)) - found,
     )
     for number in sorted(plan.missing):
-        first = number * length
-        findings.append(Finding("chunk.missing", name, f"{plan.name_images(first)} are not in the file", first))
+        block, place = divmod(number, per_image)
+        first = block * length
+        findings.append(Finding("chunk.missing", name, f"{plan.name_band(first, place)} are not in the file", first))
     return plan
 
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import ShapeError
+from celebahq_tools.store.bands import choose_bands, list_bands
 from celebahq_tools.store.compression import choose_filters
-from celebahq_tools.store.encoding import EncodedFace, encode_levels
+from celebahq_tools.store.encoding import EncodedFace, decode_planes, encode_levels, name_streams
 from celebahq_tools.store.layout import choose_chunk, list_levels, name_level
 from celebahq_tools.store.reader import count_cores
-from celebahq_tools.store.streams import decompress_stream
 
 
 class DatasetWriter:
@@ -29,6 +29,8 @@ class DatasetWriter:
         self._file = file
         self._shape = (height, width, channels)
         filters = choose_filters(compression)
+        # Bands serve our reader, which decompresses gzip alone; the others keep the original's chunks.
+        choose = choose_bands if compression == "gzip" else choose_chunk
         self._compression = compression
         self._levels = {
             name_level(h, w): file[name_level(h, w)]
@@ -38,7 +40,7 @@ class DatasetWriter:
                 shape=(0, channels, h, w),
                 maxshape=(None, channels, h, w),
                 dtype=np.uint8,
-                chunks=choose_chunk(channels, h, w),
+                chunks=choose(channels, h, w),
                 **filters,
             )
             for h, w in list_levels(height, width)
@@ -93,20 +95,18 @@ class DatasetWriter:
             ShapeError: If a level is missing, as for a face of another size.
             OSError: If the disk is full.
         """
-        missing = self._levels.keys() - face.keys()
-        if missing or len(face) != len(self._levels):
-            raise ShapeError(f"expected levels {sorted(self._levels)}, got {sorted(face)}")
+        streams = {name: name_streams(*dataset.shape[1:]) for name, dataset in self._levels.items()}
+        plain = {name for name in streams if name in face and face[name].ndim == 3}
+        expected = plain.union(*(names for name, names in streams.items() if name not in plain))
+        if expected != face.keys():
+            raise ShapeError(f"expected levels {sorted(expected)}, got {sorted(face)}")
         for name, dataset in self._levels.items():
-            level = face[name]
             dataset.resize(self._count + 1, axis=0)
-            if level.ndim == 1 and self._compression != "gzip":
-                size = int(np.prod(dataset.shape[1:]))
-                pixels = np.frombuffer(decompress_stream(level.data, size), np.uint8)
-                dataset[self._count] = pixels.reshape(dataset.shape[1:])
-            elif level.ndim == 1:
-                dataset.id.write_direct_chunk((self._count, 0, 0, 0), level.tobytes())
-            else:
-                dataset[self._count] = level
+            if name in plain or self._compression != "gzip":
+                dataset[self._count] = decode_planes(face, *dataset.shape[1:])
+                continue
+            for stream, band in zip(streams[name], list_bands(dataset.shape[1:], dataset.chunks[1:]), strict=True):
+                dataset.id.write_direct_chunk((self._count, *band.place), face[stream].tobytes())
         self._count += 1
 
     def add_table(self, name: str, values: NDArray[np.int64]) -> None:
