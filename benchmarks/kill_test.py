@@ -1,4 +1,4 @@
-"""Builds killed at random moments and resumed: `python -m benchmarks.kill_test [--trials 50] [--seed 0]`.
+"""Builds killed at random moments and resumed: `python -m benchmarks.kill_test [--trials 50] [--seed 0] [--size 64]`.
 
 Every trial starts the installed `celebahq build` on real photographs, kills it with SIGKILL at a random moment (the
 coordinator alone, or all its processes as a power cut would), starts the same command again, kills that one in two of
@@ -24,14 +24,14 @@ from pathlib import Path
 from celebahq_tools.source.samples import write_sample_folder
 
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
-OPTIONS = ("--size", "64", "--dejpeg", "none", "--sr", "lanczos", "--workers", "2")
+OPTIONS = ("--dejpeg", "none", "--sr", "lanczos", "--workers", "2")
 FOLDERS = {"named": "work", "own": "x.h5.work"}
 
 
-def start_build(photos: Path, folder: Path, kind: str) -> subprocess.Popen[bytes]:
+def start_build(photos: Path, folder: Path, kind: str, size: int) -> subprocess.Popen[bytes]:
     """Start a build in a session of its own; its work folder is ``named`` and stays, or its ``own``."""
     work = ("--work", folder / FOLDERS[kind], "--keep", 8) if kind == "named" else ()
-    command = [CELEBAHQ, "build", "--in", photos, "--out", folder / "x.h5", *work, *OPTIONS]
+    command = [CELEBAHQ, "build", "--in", photos, "--out", folder / "x.h5", *work, "--size", size, *OPTIONS]
     return subprocess.Popen(
         [str(word) for word in command],
         stdout=subprocess.DEVNULL,
@@ -69,7 +69,7 @@ def read_times(work: Path) -> dict[int, float]:
 
 
 def run_trial(
-    photos: Path, folder: Path, kind: str, rng: random.Random, longest: float, expected: list[bytes]
+    photos: Path, folder: Path, kind: str, size: int, rng: random.Random, longest: float, expected: list[bytes]
 ) -> tuple[int, str]:
     """Return how many kills hit a running build, and what is wrong at the end (empty if nothing is)."""
     hits = 0
@@ -83,7 +83,7 @@ def run_trial(
         before.update(now)
 
     for _ in range(rng.choice((1, 2, 3))):
-        process = start_build(photos, folder, kind)
+        process = start_build(photos, folder, kind, size)
         late = kind == "own" and rng.random() < 0.7
         time.sleep(rng.uniform(0.6 * longest if late else 0, longest))
         hits += kill_build(process, everything=rng.random() < 0.5)
@@ -91,7 +91,7 @@ def run_trial(
             break
         compare()
     if not (folder / "x.h5").exists():
-        process = start_build(photos, folder, kind)
+        process = start_build(photos, folder, kind, size)
         _, errors = process.communicate()
         if process.returncode:
             return hits, errors.decode()[-500:]
@@ -111,6 +111,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=64, help="of the faces; from 512 on they lie in bands")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     failures = hits = 0
@@ -122,7 +123,7 @@ def main() -> int:
             folder = root / kind
             folder.mkdir()
             started = time.monotonic()
-            process = start_build(root / "photos", folder, kind)
+            process = start_build(root / "photos", folder, kind, arguments.size)
             _, errors = process.communicate()
             if process.returncode:
                 print(errors.decode(), file=sys.stderr)
@@ -132,7 +133,9 @@ def main() -> int:
             folder = root / f"trial{number}"
             folder.mkdir()
             kind = list(FOLDERS)[number % 2]
-            count, problem = run_trial(root / "photos", folder, kind, rng, longest[kind], expected[kind])
+            count, problem = run_trial(
+                root / "photos", folder, kind, arguments.size, rng, longest[kind], expected[kind]
+            )
             hits += count
             if problem:
                 failures += 1

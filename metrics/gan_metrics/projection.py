@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -54,11 +54,17 @@ def plan_comparisons(
     Returns:
         (directions (K, 147), images) per comparison; fewer than 16 images make no groups.
     """
-    rng = np.random.Generator(np.random.Philox(key=[seed, level]))
-    directions = draw_directions(rng).reshape(-1, LENGTH)
+    directions = _draw_level_directions(seed, level)
     groups = GROUPS if len(images) >= 2 * GROUPS else 0
     bounds = [len(images) * group // GROUPS for group in range(1 + groups)]
     return [(directions, images), *((directions[:_GROUP_DIRECTIONS], images[i:j]) for i, j in pairwise(bounds))]
+
+
+@lru_cache(maxsize=16)
+def _draw_level_directions(seed: int, level: int) -> NDArray[np.float32]:
+    directions = draw_directions(np.random.Generator(np.random.Philox(key=[seed, level]))).reshape(-1, LENGTH)
+    directions.flags.writeable = False
+    return directions
 
 
 def sliced_wasserstein(

@@ -54,10 +54,10 @@ def measure_distance(x: Sample, y: Sample) -> float:
     if low == high:
         return 0.0
     step = (high - low) / (_BINS - 1)
-    ahead = np.subtract(_count_steps(x, low, step), _count_steps(y, low, step), dtype=np.float64)
+    ahead = np.subtract(_count_steps(x, low, step), _count_steps(y, low, step)).astype(np.int32)
     np.cumsum(ahead, out=ahead)
     np.abs(ahead, out=ahead)
-    return float(ahead.sum()) / count * step
+    return int(ahead.sum(dtype=np.int64)) / count * step
 
 
 def _find_ends(sample: Sample) -> tuple[float, float]:
