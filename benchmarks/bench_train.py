@@ -30,8 +30,8 @@ def build_ours(resolution: int, fmap_base: int, *, variant: str = "") -> Step:
     """Return our step; ``variant`` switches one thing off or on."""
     import torch
 
+    from celebahq_tools.allocator import keep_freed_memory
     from pggan_core.config import TrainConfig
-    from pggan_core.memory import keep_freed_memory
     from pggan_core.networks import Discriminator, Generator
     from pggan_core.schedule import schedule_at
     from pggan_core.step import Stepper

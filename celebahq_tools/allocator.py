@@ -1,4 +1,4 @@
-"""Memory of a worker process: blocks that a photograph frees are kept for the next instead of given back."""
+"""The C library's memory: blocks that are freed are kept for the next use instead of given back to the system."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import functools
 import sys
 
 # Numbers of mallopt's parameters, from glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 # The largest values that glibc's own tuning reaches on 64-bit systems (mallopt(3)): memory stays bounded.
 _LARGEST_BLOCK = 32 << 20
 _MOST_KEPT = 2 * _LARGEST_BLOCK
+_NO_LIMIT = 2**31 - 1
+_PAD = 1 << 28
 
 
 @functools.cache
@@ -22,10 +24,26 @@ def keep_freed_blocks() -> bool:
     takes thousands of page faults, and the work takes half as long again (benchmarks/results/workers.md). Other C
     libraries are left as they are.
     """
+    return _tune({_MMAP_THRESHOLD: _LARGEST_BLOCK, _TRIM_THRESHOLD: _MOST_KEPT})
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Let the C library keep all freed memory, for the rest of the process; returns whether it could.
+
+    glibc maps every block above 32 MiB anew and unmaps it when it is freed, so that each training step pays for
+    millions of page faults: 5 to 15 % of a step on a CPU (benchmarks/results/train.md). Kept blocks cost up to a sixth
+    more memory. Other C libraries are left as they are.
+    """
+    return _tune({_MMAP_MAX: 0, _TRIM_THRESHOLD: _NO_LIMIT, _TOP_PAD: _PAD})
+
+
+def _tune(parameters: dict[int, int]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all([mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK), mallopt(_TRIM_THRESHOLD, _MOST_KEPT)])
+    taken = [mallopt(number, value) for number, value in parameters.items()]
+    return all(taken)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from celebahq_tools import __version__
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import StoreError
-from celebahq_tools.process import face_path
 from celebahq_tools.store.encoding import load_encoded
+from celebahq_tools.store.waiting import face_path
 from celebahq_tools.store.writer import write_part
-from celebahq_tools.types import BuildListener
+from celebahq_tools.types import ProgressListener
 
 Tables = Mapping[str, NDArray[np.int64]]
 """Name to a list with one number per image, written beside the levels."""
@@ -66,7 +66,9 @@ class Recipe:
 
 
 @contextmanager
-def write_faces(out: Path, faces: Path, kept: Sequence[int], recipe: Recipe, listener: BuildListener) -> Iterator[None]:
+def write_faces(
+    out: Path, faces: Path, kept: Sequence[int], recipe: Recipe, listener: ProgressListener
+) -> Iterator[None]:
     """Write a dataset of faces that wait in a work folder, and stay there; it appears when the block ends.
 
     Args:
@@ -87,7 +89,7 @@ def write_faces(out: Path, faces: Path, kept: Sequence[int], recipe: Recipe, lis
 
 
 def write_next_part(
-    file: Path, faces: Path, kept: Sequence[int], done: int, recipe: Recipe, listener: BuildListener, tables: Tables
+    file: Path, faces: Path, kept: Sequence[int], done: int, recipe: Recipe, listener: ProgressListener, tables: Tables
 ) -> int:
     """Add the next part to a file of ``done`` faces, and the tables with the last; returns how many it has now."""
     end = min(done + recipe.part_length, len(kept))

@@ -6,13 +6,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from celebahq_tools.atomic import write_atomically, write_folder_atomically
 from celebahq_tools.errors import ConfigError, ShapeError
 from celebahq_tools.store.export import EXPORTERS
 from celebahq_tools.store.export.base import Exporter, ExportJob
 from celebahq_tools.store.reader import DatasetReader
+from celebahq_tools.types import ProgressListener
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,7 @@ class ExportConfig:
     overwrite: bool = False
 
 
-class ExportListener(Protocol):
-    """Is told how far an export is."""
-
-    def begin_stage(self, name: str, *, total: int, done: int) -> None:
-        """A stage of ``total`` images begins."""
-
-    def advance(self, record: None) -> None:
-        """One image is written."""
-
-
-def run_export(config: ExportConfig, listener: ExportListener) -> int:
+def run_export(config: ExportConfig, listener: ProgressListener) -> int:
     """Write a dataset in another format and return the number of images.
 
     Args:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from celebahq_tools.store.encoding import EncodedFace, encode_levels
 from celebahq_tools.store.labels import labels_path, save_labels
 from celebahq_tools.store.manifest import manifest_path, write_source_manifest
 from celebahq_tools.store.writer import create_dataset
-from celebahq_tools.types import ItemRecord
+from celebahq_tools.types import ItemRecord, ProgressListener
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,7 @@ class NothingImportedError(InputError):
     """No image of the source can be used; there is no dataset."""
 
 
-class ImportListener(Protocol):
-    """Is told how far an import is."""
-
-    def begin_stage(self, name: str, *, total: int, done: int) -> None:
-        """A stage of ``total`` images begins."""
-
-    def advance(self, record: ItemRecord | None) -> None:
-        """One image is stored, or rejected with this record."""
-
-
-def run_import(config: ImportConfig, listener: ImportListener) -> ImportSummary:
+def run_import(config: ImportConfig, listener: ProgressListener) -> ImportSummary:
     """Store a set of images as a multi-resolution HDF5 dataset with labels and a manifest.
 
     Images keep the order of the source. One that cannot be used never stops the import: it is counted and listed.
@@ -171,7 +161,7 @@ class _Outcome:
     rejection: RejectionError | None = None
 
 
-def _store_images(source: ImportSource, config: ImportConfig, listener: ImportListener) -> ImportSummary:
+def _store_images(source: ImportSource, config: ImportConfig, listener: ProgressListener) -> ImportSummary:
     found = min(len(source), config.limit or len(source))
     shape = _find_shape(source, config, found)
     manifest = manifest_path(config.out)

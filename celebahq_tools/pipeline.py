@@ -21,9 +21,9 @@ from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.build_config import BuildConfig
 from celebahq_tools.dataset_parts import DamagedFaceError, Recipe
 from celebahq_tools.errors import ConfigError, InputError
+from celebahq_tools.face_maker import FaceMaker, MadeFace
 from celebahq_tools.net_devices import serve_build
 from celebahq_tools.plan import Plan, plan_build
-from celebahq_tools.process import FACES_PER_FOLDER, FaceMaker, MadeFace, face_path
 from celebahq_tools.publishing import Publication
 from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.selection import Choice
@@ -31,10 +31,11 @@ from celebahq_tools.source.item_table import list_indices
 from celebahq_tools.store.encoding import save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
-from celebahq_tools.types import BuildListener, ItemRecord, SourceItem
+from celebahq_tools.store.waiting import FACES_PER_FOLDER, face_path
+from celebahq_tools.types import ItemRecord, ProgressListener, SourceItem
 from celebahq_tools.workers import LONE_TRIALS, Crew, JoblibCrew, LocalCrew, map_unordered
 
-__all__ = ["BuildListener", "BuildSummary", "NothingBuiltError", "plan_build", "run_build"]
+__all__ = ["BuildSummary", "NothingBuiltError", "ProgressListener", "plan_build", "run_build"]
 
 JOURNAL, LOCK, FACES, TOKEN = "journal.sqlite", "lock", "faces", "token"
 
@@ -68,7 +69,7 @@ class NothingBuiltError(InputError):
 
 
 def run_build(
-    config: BuildConfig, listener: BuildListener, *, look_back: Callable[[BuildSummary], None] | None = None
+    config: BuildConfig, listener: ProgressListener, *, look_back: Callable[[BuildSummary], None] | None = None
 ) -> BuildSummary:
     """Build the dataset, going on where an earlier run of the same build stopped.
 
@@ -144,7 +145,7 @@ def _note_run(journal: Journal, plan: Plan) -> Iterator[None]:
 class _Build:
     """One run over a work folder that is locked."""
 
-    def __init__(self, plan: Plan, journal: Journal, listener: BuildListener) -> None:
+    def __init__(self, plan: Plan, journal: Journal, listener: ProgressListener) -> None:
         self.plan = plan
         self.config = plan.config
         self.journal = journal

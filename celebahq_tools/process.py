@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -21,9 +19,8 @@ from celebahq_tools.align.face import (
     choose_superres_factor,
 )
 from celebahq_tools.align.quad import Alignment
-from celebahq_tools.allocator import keep_freed_blocks
 from celebahq_tools.build_config import BuildConfig
-from celebahq_tools.errors import CelebahqError, ConfigError, InputError, RejectionError
+from celebahq_tools.errors import CelebahqError, ConfigError, RejectionError
 from celebahq_tools.rank.blockiness import measure_crop_blockiness
 from celebahq_tools.rank.duplicates import encode_thumb, make_thumb
 from celebahq_tools.rank.quality import score_face
@@ -37,11 +34,8 @@ from celebahq_tools.source.detector import FaceDetector, load_detector
 from celebahq_tools.source.photo import check_landmarks, decode_photo, read_photo_file
 from celebahq_tools.source.plausibility import check_plausible, fit_head
 from celebahq_tools.stopwatch import Stopwatch
-from celebahq_tools.store.encoding import EncodedFace, encode_face, save_encoded
+from celebahq_tools.store.encoding import EncodedFace, encode_face
 from celebahq_tools.types import ItemRecord, Pixels, SourceItem
-from celebahq_tools.workers import use_one_thread
-
-FACES_PER_FOLDER = 1000
 
 # Errors of the machine, not of a photograph: going on would reject every photograph that follows.
 _FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
@@ -265,71 +259,3 @@ def process_item(
         stage="",
         reason="",
     )
-
-
-@dataclass(frozen=True)
-class MadeFace:
-    """What comes back from a worker.
-
-    Attributes:
-        record: What became of the photograph.
-        face: The face, if the worker does not share the work folder; else it has saved it.
-    """
-
-    record: ItemRecord
-    face: EncodedFace | None = None
-
-    @property
-    def index(self) -> int:
-        """Of the photograph."""
-        return self.record.index
-
-
-@dataclass(frozen=True)
-class FaceMaker:
-    """:func:`process_item` as a function of the item alone, for any worker of this machine or another.
-
-    Attributes:
-        config: Settings of the build.
-        faces: Folder where finished faces wait.
-        token: Empty on the coordinator's own machine. Else a worker that finds it in the file ``token`` of ``faces``
-            shares that folder and saves faces there; others send them back.
-        nets: Where nets run, if not in the worker.
-    """
-
-    config: BuildConfig
-    faces: Path
-    token: str = ""
-    nets: NetService | None = None
-
-    def __call__(self, item: SourceItem) -> MadeFace:
-        """Return what became of an item.
-
-        Raises:
-            InputError: If this machine does not see the photographs.
-        """
-        keep_freed_blocks()
-        load_stages(self.config, self.nets)
-        use_one_thread()
-        path = face_path(self.faces, item.index)
-        if self.token and not item.path.parent.is_dir():
-            raise InputError(
-                f"{item.path.parent}: the worker on {platform.node()} sees no such folder; "
-                "mount the photographs at the same place on every machine"
-            )
-        if not self.token or self._shares_folder():
-            return MadeFace(process_item(item, self.config, partial(save_encoded, path), self.nets))
-        finished: list[EncodedFace] = []
-        record = process_item(item, self.config, finished.append, self.nets)
-        return MadeFace(record, finished[0] if finished else None)
-
-    def _shares_folder(self) -> bool:
-        try:
-            return (self.faces / "token").read_text() == self.token
-        except OSError:
-            return False
-
-
-def face_path(faces: Path, index: int) -> Path:
-    """Return where a finished face waits; a thousand to a folder, so that no folder grows past what is quick."""
-    return faces / f"{index // FACES_PER_FOLDER:05d}" / f"{index:08d}.npz"

@@ -15,7 +15,6 @@ import numpy as np
 
 from celebahq_tools.atomic import sync_to_disk
 from celebahq_tools.dataset_parts import Recipe, Tables, write_next_part
-from celebahq_tools.process import face_path
 from celebahq_tools.store.compression import require_filters
 from celebahq_tools.store.encoding import encode_face, save_encoded
 from celebahq_tools.store.journal import Journal
@@ -30,7 +29,8 @@ from celebahq_tools.store.partial_file import (
     save_checkpoint,
     take_checkpoint,
 )
-from celebahq_tools.types import BuildListener
+from celebahq_tools.store.waiting import face_path
+from celebahq_tools.types import ProgressListener
 
 
 class Publication:
@@ -51,7 +51,7 @@ class Publication:
     """
 
     def __init__(
-        self, out: Path, work: Path, faces: Path, journal: Journal, listener: BuildListener, *, keep_faces: bool
+        self, out: Path, work: Path, faces: Path, journal: Journal, listener: ProgressListener, *, keep_faces: bool
     ) -> None:
         self._out = out
         self._faces = faces

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -15,17 +14,7 @@ from celebahq_tools.rank.blockiness import measure_blockiness
 from celebahq_tools.rank.quality import FACE_COMPONENTS, score_face
 from celebahq_tools.rank.spectrum import MAX_SIZE, MIN_SIZE, QualityScore
 from celebahq_tools.source.images import decode_image, open_images
-from celebahq_tools.types import ItemRecord, Pixels
-
-
-class RankListener(Protocol):
-    """Is told how the work goes on."""
-
-    def begin_stage(self, name: str, *, total: int, done: int) -> None:
-        """The work starts."""
-
-    def advance(self, record: ItemRecord | None) -> None:
-        """One image is done."""
+from celebahq_tools.types import Pixels, ProgressListener
 
 
 @dataclass(frozen=True)
@@ -45,7 +34,7 @@ class Ranking:
     rejected: list[tuple[str, str]]
 
 
-def rank_images(source: Path, *, size: int | None, listener: RankListener) -> Ranking:
+def rank_images(source: Path, *, size: int | None, listener: ProgressListener) -> Ranking:
     """Score every image of a source.
 
     Args:

@@ -14,7 +14,7 @@ from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
 from celebahq_tools.store.streams import STREAM_FORMAT
-from celebahq_tools.types import BuildListener
+from celebahq_tools.types import ProgressListener
 
 
 def run_reselect(
@@ -24,7 +24,7 @@ def run_reselect(
     out: Path | None,
     duplicates: Duplicates,
     overwrite: bool,
-    listener: BuildListener,
+    listener: ProgressListener,
     compression: str = "gzip",
 ) -> BuildSummary:
     """Write the dataset of another choice from the faces that wait in a work folder.

@@ -95,11 +95,11 @@ class ItemRecord:
             raise ShapeError(f"{self.file}: a record is either scored or rejected")
 
 
-class BuildListener(Protocol):
-    """Is told how a build goes on; the command line draws progress bars from it."""
+class ProgressListener(Protocol):
+    """Is told how long work goes on; the command line draws progress bars from it."""
 
     def begin_stage(self, name: str, *, total: int, done: int) -> None:
         """A stage starts, ``done`` of its ``total`` steps being done already."""
 
     def advance(self, record: ItemRecord | None) -> None:
-        """One step is done; ``record`` says what became of a photograph."""
+        """One step is done; ``record`` says what became of a photograph, if it was about one."""

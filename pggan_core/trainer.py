@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from celebahq_tools.allocator import keep_freed_memory
 from celebahq_tools.config import config_to_json
 from celebahq_tools.errors import CelebahqError, InputError, StoreError
 from celebahq_tools.tensor_file import list_checkpoints
@@ -24,7 +25,6 @@ from pggan_core.distributed import SOLO, RankLostError, Ranks
 from pggan_core.gallery import Gallery
 from pggan_core.hooks import Hooks, Progress
 from pggan_core.loader import Loader, Request
-from pggan_core.memory import keep_freed_memory
 from pggan_core.networks import Discriminator, Generator
 from pggan_core.records import Records
 from pggan_core.sampling import prepare_reals

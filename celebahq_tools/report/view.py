@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError, StoreError
-from celebahq_tools.process import face_path
 from celebahq_tools.report.manifest_records import read_manifest_records
 from celebahq_tools.report.table import FaceTable, collect_faces
 from celebahq_tools.selection import choose_faces
@@ -19,6 +18,7 @@ from celebahq_tools.store.encoding import load_level
 from celebahq_tools.store.journal import Journal, Run
 from celebahq_tools.store.manifest import manifest_path
 from celebahq_tools.store.reader import DatasetReader
+from celebahq_tools.store.waiting import face_path
 from celebahq_tools.types import ItemRecord, Pixels
 
 JOURNAL = "journal.sqlite"

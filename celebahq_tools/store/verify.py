@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import h5py
 import numpy as np
@@ -21,6 +20,7 @@ from celebahq_tools.store.compression import MissingPluginError
 from celebahq_tools.store.layout import compute_mips
 from celebahq_tools.store.verify_companions import check_labels, check_manifest
 from celebahq_tools.store.verify_structure import Finding, LevelPlan, plan_levels
+from celebahq_tools.types import ProgressListener
 
 __all__ = ["Finding", "VerifyReport", "verify_dataset"]
 
@@ -49,17 +49,7 @@ class VerifyReport:
         return dict(Counter(finding.kind for finding in self.findings).most_common())
 
 
-class VerifyListener(Protocol):
-    """Is told how far the check is."""
-
-    def begin_stage(self, name: str, *, total: int, done: int) -> None:
-        """A stage of ``total`` images begins."""
-
-    def advance(self, record: None) -> None:
-        """One image is checked."""
-
-
-def verify_dataset(path: Path, listener: VerifyListener, *, workers: int = 0) -> VerifyReport:
+def verify_dataset(path: Path, listener: ProgressListener, *, workers: int = 0) -> VerifyReport:
     """Check a dataset whole. Damage is reported, never raised.
 
     Checked are: that the file opens; that all levels are there, of one length and type; that no chunk is missing, lies

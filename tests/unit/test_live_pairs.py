@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pytest
 
-from celebahq_tools.process import face_path
 from celebahq_tools.report.view import WorkView
 from celebahq_tools.serve import live_pairs
 from celebahq_tools.serve.live_pairs import LivePairs
 from celebahq_tools.store.encoding import encode_face, save_encoded
 from celebahq_tools.store.journal import Journal
+from celebahq_tools.store.waiting import face_path
 from celebahq_tools.types import ItemRecord
 
 from .work_folders import make_records, write_work

@@ -8,13 +8,13 @@ import pytest
 
 from celebahq_tools import dataset_parts, publishing
 from celebahq_tools.dataset_parts import DamagedFaceError, Recipe, write_faces
-from celebahq_tools.process import face_path
 from celebahq_tools.publishing import Publication
 from celebahq_tools.store import partial_file
 from celebahq_tools.store.encoding import encode_face, load_encoded, save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.partial_file import CHECKPOINT, load_checkpoint, matches_checkpoint, restore_file
 from celebahq_tools.store.verify import verify_dataset
+from celebahq_tools.store.waiting import face_path
 from celebahq_tools.types import ItemRecord
 
 COUNT, SIZE, PART = 21, 64, 4

@@ -10,7 +10,6 @@ import pytest
 import uvicorn
 
 from celebahq_tools.errors import ConfigError
-from celebahq_tools.process import face_path
 from celebahq_tools.rank.spectrum import score_spectrum
 from celebahq_tools.serve.access import AccessRules
 from celebahq_tools.serve.page_app import Stopper
@@ -18,6 +17,7 @@ from celebahq_tools.serve.work_app import WorkPages, make_work_app
 from celebahq_tools.store.encoding import encode_face, save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.reviews import Reviews
+from celebahq_tools.store.waiting import face_path
 from celebahq_tools.types import ItemRecord
 
 TOKEN = "correct-horse-battery"

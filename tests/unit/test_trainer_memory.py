@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import resource
 import torch
-from pggan_core.memory import keep_freed_memory
+from celebahq_tools.allocator import keep_freed_memory
 
 kept = {keep} and keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -3,11 +3,11 @@
 import numpy as np
 from skimage.data import astronaut
 
-from celebahq_tools.process import face_path
 from celebahq_tools.rank.spectrum import score_spectrum
 from celebahq_tools.store.encoding import encode_face, save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
+from celebahq_tools.store.waiting import face_path
 from celebahq_tools.store.writer import create_dataset
 from celebahq_tools.types import ItemRecord
 
