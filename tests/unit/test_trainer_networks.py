@@ -177,8 +177,10 @@ def test_folded_resizing_equals_resizing_and_convolving(resize):
 @pytest.mark.parametrize("resize", ["up", "down"])
 @pytest.mark.parametrize("maps", [2, 300])  # Small and large kernels are computed differently.
 def test_convolution_layer_is_the_same_folded_or_not(resize, maps):
+    torch.manual_seed(0)
     layer, x = Conv(maps, 3, resize=resize), torch.randn(2, maps, 4, 4)
-    torch.testing.assert_close(layer._convolve_folded(x), layer._convolve_plainly(x), atol=1e-5, rtol=0)
+    # Sums of up to 2,700 products in float32, in another order: values of up to 5 differ in their last bits.
+    torch.testing.assert_close(layer._convolve_folded(x), layer._convolve_plainly(x), atol=3e-5, rtol=0)
     assert layer._pays_to_fold(x) == (maps == 2)
 
 
