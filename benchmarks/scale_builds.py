@@ -1,7 +1,8 @@
 """How a build's time, memory and disk grow with its input: `python -m benchmarks.scale_builds PHOTOS COUNT...`.
 
 Cuts COUNT crops out of the photographs in folder PHOTOS, at sizes like those of CelebA's in-the-wild photographs,
-with landmarks as of an upright face in the middle, and builds each set with the installed `celebahq build`, nets off.
+with landmarks as of an upright face in the middle, and builds each set with the installed `celebahq build`, nets and
+guards off.
 One row a count: processor time and wall time an image, the coordinator's largest memory, the most disk used by work
 folder and dataset together, and the dataset alone.
 """
@@ -101,8 +102,8 @@ def main() -> None:
             (folder / "made").mkdir()
             out = folder / "made" / "x.h5"
             keep = max(1, round(arguments.keep * count))
-            options = ["--size", str(arguments.size), "--dejpeg", "none", "--sr", "lanczos", "--keep", str(keep)]
-            options += ["--workers", str(arguments.workers)]
+            options = ["--size", str(arguments.size), "--dejpeg", "none", "--sr", "lanczos", "--guards", "none"]
+            options += ["--keep", str(keep), "--workers", str(arguments.workers)]
             wall, processor, memory, disk = measure_build(folder / "set", out, options)
             print(
                 f"| {count} | {keep} | {processor / count * 1e3:.1f} | {wall / count * 1e3:.1f} | {memory:.0f} | "

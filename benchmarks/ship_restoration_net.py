@@ -1,6 +1,9 @@
 """Makes a trained weight file part of the package: copies it and writes its line of the weights manifest.
 
-python -m benchmarks.ship_restoration_net runs/dejpeg/weights.safetensors
+python -m benchmarks.ship_restoration_net runs/dejpeg/weights.safetensors [--correction 0.7]
+
+``--correction`` multiplies what a JPEG net adds to its input: a small net is surer of it than it should be on
+photographs it has not seen. benchmarks/correction_strength.py says by how much, on the validation photographs.
 
 The name comes from the file's header. The registry in celebahq_tools/restore/__init__.py must know it; the model card
 in docs/models/ is written by hand.
@@ -9,15 +12,18 @@ in docs/models/ is written by hand.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 from pathlib import Path
 
 import celebahq_manifests
+from safetensors import safe_open
 
 from celebahq_tools import restore
 from celebahq_tools.restore import srnet
 from celebahq_tools.restore.training.checkpoint import read_header
+from celebahq_tools.tensor_file import write_tensors
 from celebahq_tools.weights import OWN_PACKAGE, hash_file
 
 MAX_BYTES = 4_000_000
@@ -32,7 +38,9 @@ def main() -> None:
     """Ship one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
-    source: Path = parser.parse_args().weights
+    parser.add_argument("--correction", type=float, default=1.0)
+    options = parser.parse_args()
+    source: Path = options.weights
     name = read_header(source).get("net")
     if name is None:
         raise SystemExit(f"{source}: names no net; give the weights.safetensors of a run")
@@ -41,7 +49,10 @@ def main() -> None:
     kind = "sr" if name in srnet.VARIANTS else "dejpeg"
     target = Path(restore.__file__).parent / "data" / f"{name}.safetensors"
     target.parent.mkdir(exist_ok=True)
-    shutil.copyfile(source, target)
+    if options.correction == 1:
+        shutil.copyfile(source, target)
+    else:
+        weaken(source, target, options.correction)
     entry = f'''[{name}]
 task = "{kind}"
 title = "{TITLES[kind]} ({source.stat().st_size / 1e6:.1f} MB)"
@@ -59,6 +70,16 @@ source = "celebahq-tools, docs/models/{name}.md"
     manifest.write_text(text, encoding="utf-8")
     registered = name in restore.REGISTRIES[kind]
     print(f"{target}: {target.stat().st_size} bytes" + ("" if registered else f"; add {name!r} to the registry"))
+
+
+def weaken(source: Path, target: Path, factor: float) -> None:
+    """Write a JPEG net's file with its last convolution, whose output is added to the input, times a factor."""
+    with safe_open(source, framework="pt") as file:
+        header = dict(file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    about = {**json.loads(header["about"]), "correction": factor}
+    scaled = {name: (t.float() * factor).half() if name.startswith("tail.") else t for name, t in tensors.items()}
+    write_tensors(target, scaled, {"net": header["net"], "about": json.dumps(about, sort_keys=True)})
 
 
 if __name__ == "__main__":
