@@ -29,9 +29,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 
-from PIL import Image
-
-from benchmarks.scale_builds import CELEBAHQ, make_set
+from benchmarks.scale_builds import CELEBAHQ, make_set, open_photos
 from celebahq_tools.store.journal import Journal
 
 WORKERS = 2
@@ -145,8 +143,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    opened = [Image.open(path) for path in sorted(arguments.photos.rglob("*.jpg"))]
-    opened = [image for image in opened if min(image.size) > 1000 and image.mode == "RGB"]
+    opened = open_photos(arguments.photos)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_set(opened, folder / "set", arguments.count)

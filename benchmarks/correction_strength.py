@@ -17,16 +17,11 @@ import numpy as np
 from celebahq_tools.restore import load_restorer
 from celebahq_tools.restore.evaluation import cut_crops, list_damages
 from celebahq_tools.restore.training.photographs import list_photographs, load_photographs
+from celebahq_tools.restore.training.validation import measure_psnr
 
 FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 QUALITIES = (10, 20, 40, 75)
 SIDE = 256
-
-
-def measure_psnr(picture: np.ndarray, truth: np.ndarray) -> float:
-    """Return the PSNR in dB of a float picture, rounded to whole grey levels as it would be stored."""
-    error = np.mean(np.square(np.clip(np.rint(picture), 0, 255) - truth))
-    return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
 
 def main() -> None:
@@ -45,10 +40,11 @@ def main() -> None:
             continue
         gains = []
         for crop in crops:
-            damaged, truth = (pixels.astype(np.float64) for pixels in damage.apply(crop, SIDE))
-            correction = restorer.restore(damaged.astype(np.uint8)) - damaged
-            gains.append([measure_psnr(damaged + factor * correction, truth) for factor in FACTORS])
-            gains[-1] = list(np.array(gains[-1]) - measure_psnr(damaged, truth))
+            damaged, truth = damage.apply(crop, SIDE)
+            correction = restorer.restore(damaged).astype(np.float64) - damaged
+            pictures = [np.clip(np.rint(damaged + factor * correction), 0, 255).astype(np.uint8) for factor in FACTORS]
+            before = measure_psnr(truth, damaged)
+            gains.append([measure_psnr(truth, picture) - before for picture in pictures])
         row = np.mean(gains, axis=0)
         means += row
         print(f"| {damage.label} | " + " | ".join(f"{gain:+.2f}" for gain in row) + " |", flush=True)

@@ -29,6 +29,12 @@ MEDIAN_SIDE, SPREAD = 420, 0.35
 FACE = np.array([(0.40, 0.42), (0.60, 0.42), (0.50, 0.54), (0.42, 0.64), (0.58, 0.64)])
 
 
+def open_photos(folder: Path) -> list[Image.Image]:
+    """Return the photographs in a folder that crops can be cut from, not decoded yet."""
+    images = map(Image.open, sorted(folder.rglob("*.jpg")))
+    return [image for image in images if min(image.size) > 1000 and image.mode == "RGB"]
+
+
 def make_set(photos: list[Image.Image], folder: Path, count: int, seed: int = 0) -> None:
     """Write crops and their landmark file in CelebA's layout."""
     rng = np.random.default_rng(seed)
@@ -91,8 +97,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
-    paths = sorted(path for path in arguments.photos.rglob("*.jpg"))
-    opened = [image for image in map(Image.open, paths) if min(image.size) > 1000 and image.mode == "RGB"]
+    opened = open_photos(arguments.photos)
     print("| inputs | kept | CPU ms an image | wall ms an image | coordinator MiB | disk, most / dataset |")
     print("|---|---|---|---|---|---|", flush=True)
     for count in arguments.counts:

@@ -18,7 +18,7 @@ import shutil
 from pathlib import Path
 
 import celebahq_manifests
-from safetensors import safe_open
+from safetensors.torch import load_file
 
 from celebahq_tools import restore
 from celebahq_tools.restore import srnet
@@ -74,9 +74,7 @@ source = "celebahq-tools, docs/models/{name}.md"
 
 def weaken(source: Path, target: Path, factor: float) -> None:
     """Write a JPEG net's file with its last convolution, whose output is added to the input, times a factor."""
-    with safe_open(source, framework="pt") as file:
-        header = dict(file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    header, tensors = read_header(source), load_file(source)
     about = {**json.loads(header["about"]), "correction": factor}
     scaled = {name: (t.float() * factor).half() if name.startswith("tail.") else t for name, t in tensors.items()}
     write_tensors(target, scaled, {"net": header["net"], "about": json.dumps(about, sort_keys=True)})

@@ -43,12 +43,13 @@ class BatchWork(Generic[T, R]):
         """Work on items one after the other; what was finished before an error is not lost."""
         began = time.perf_counter()
         results: list[R] = []
+        error: Exception | None = None
         try:
             for item in items:
                 results.append(self.work(item))
-        except Exception as error:
-            return DoneBatch(results, time.perf_counter() - began, error)
-        return DoneBatch(results, time.perf_counter() - began)
+        except Exception as raised:
+            error = raised
+        return DoneBatch(results, time.perf_counter() - began, error)
 
 
 class Batcher:

@@ -35,7 +35,7 @@ from celebahq_tools.store.waiting import FACES_PER_FOLDER, face_path
 from celebahq_tools.types import ItemRecord, ProgressListener, SourceItem
 from celebahq_tools.workers import LONE_TRIALS, Crew, JoblibCrew, LocalCrew, map_unordered
 
-__all__ = ["BuildSummary", "NothingBuiltError", "ProgressListener", "plan_build", "run_build"]
+__all__ = ["BuildSummary", "NothingBuiltError", "plan_build", "run_build"]
 
 JOURNAL, LOCK, FACES, TOKEN = "journal.sqlite", "lock", "faces", "token"
 

@@ -54,6 +54,11 @@ def list_filters(dataset: Any) -> list[int]:
     return [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
 
 
+def uses_gzip_alone(dataset: Any) -> bool:
+    """Return whether the chunks of an HDF5 dataset are plain zlib streams, which can be decompressed outside HDF5."""
+    return list_filters(dataset) == [h5py.h5z.FILTER_DEFLATE]
+
+
 def require_filters(dataset: Any) -> None:
     """Make sure that HDF5 can read a dataset, loading hdf5plugin if that is what it takes.
 

@@ -7,14 +7,16 @@ import math
 import zipfile
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import StoreError
-from celebahq_tools.store.bands import choose_bands, cut_band, list_bands, paste_band
+from celebahq_tools.store.bands import Band, choose_bands, cut_band, list_bands, paste_band
 from celebahq_tools.store.layout import compute_mips, name_level
 from celebahq_tools.store.streams import compress_stream, decompress_stream
 
@@ -39,17 +41,18 @@ def encode_face(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
         if images > 1:
             encoded[name_level(height, width)] = mip
             continue
-        names = name_streams(channels, height, width)
-        for name, band in zip(names, list_bands(mip.shape, chunk), strict=True):
+        for name, band in map_streams(channels, height, width).items():
             encoded[name] = np.frombuffer(compress_stream(cut_band(mip, band, chunk).data), np.uint8)
     return encoded
 
 
-def name_streams(channels: int, height: int, width: int) -> list[str]:
-    """Return under which names an encoded face has a level: the level's own, or one for each band."""
+@lru_cache(maxsize=64)
+def map_streams(channels: int, height: int, width: int) -> Mapping[str, Band]:
+    """Return under which names an encoded face has a level, the level's own or one for each band, and their bands."""
     name, shape = name_level(height, width), (channels, height, width)
-    count = len(list_bands(shape, choose_bands(*shape)[1:]))
-    return [name] if count == 1 else [f"{name}.{number}" for number in range(count)]
+    bands = list_bands(shape, choose_bands(*shape)[1:])
+    names = [name] if len(bands) == 1 else [f"{name}.{number}" for number in range(len(bands))]
+    return MappingProxyType(dict(zip(names, bands, strict=True)))
 
 
 def encode_levels(pixels: NDArray[np.uint8], compression: str) -> dict[str, NDArray[np.uint8]]:
@@ -138,7 +141,7 @@ def decode_planes(face: EncodedFace, channels: int, height: int, width: int) -> 
     if name not in face:
         chunk = choose_bands(*shape)[1:]
         pixels = np.empty(shape, np.uint8)
-        for stream, band in zip(name_streams(*shape), list_bands(shape, chunk), strict=True):
+        for stream, band in map_streams(*shape).items():
             paste_band(pixels, band, chunk, decompress_stream(face[stream].data, math.prod(chunk)))
         return pixels
     level = face[name]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import ShapeError, StoreError
 from celebahq_tools.store.bands import Band, list_bands, paste_band
-from celebahq_tools.store.compression import list_filters, require_filters
+from celebahq_tools.store.compression import require_filters, uses_gzip_alone
 from celebahq_tools.store.streams import decompress_stream
 
 # More threads than this wait for the disk and for each other.
@@ -262,7 +262,7 @@ def _holds_streams(dataset: Any) -> bool:
     chunk = dataset.chunks
     if chunk is None or chunk[0] != 1 or (math.prod(chunk) < _LEAST_BAND and chunk[1:] != dataset.shape[1:]):
         return False
-    return list_filters(dataset) == [h5py.h5z.FILTER_DEFLATE]
+    return uses_gzip_alone(dataset)
 
 
 def count_cores() -> int:

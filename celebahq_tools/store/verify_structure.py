@@ -11,10 +11,9 @@ import h5py
 import numpy as np
 
 from celebahq_tools.store.bands import Band, list_bands
-from celebahq_tools.store.compression import list_filters, require_filters
+from celebahq_tools.store.compression import require_filters, uses_gzip_alone
 from celebahq_tools.store.layout import list_levels, name_level
 
-_GZIP_ONLY = [1]
 # Images in more chunks than this, which only other programs write, are left to HDF5.
 _MOST_BANDS = 256
 
@@ -152,7 +151,7 @@ def _plan_level(node: Any, name: str, extents: list[tuple[int, int, str, int]], 
         count,
         length,
         due,
-        direct=length == 1 and list_filters(node) == _GZIP_ONLY,
+        direct=length == 1 and uses_gzip_alone(node),
         bands=bands,
         missing=frozenset(range(due)) - found,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import h5py
 import numpy as np
@@ -15,17 +15,33 @@ from numpy.typing import NDArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import ShapeError
-from celebahq_tools.store.bands import choose_bands, list_bands
+from celebahq_tools.store.bands import choose_bands
 from celebahq_tools.store.compression import choose_filters
-from celebahq_tools.store.encoding import EncodedFace, decode_planes, encode_levels, name_streams
+from celebahq_tools.store.encoding import EncodedFace, decode_planes, encode_levels, map_streams
 from celebahq_tools.store.layout import choose_chunk, list_levels, name_level
 from celebahq_tools.store.reader import count_cores
+
+
+class DatasetForm(TypedDict, total=False):
+    """What a dataset's images look like and how they are stored.
+
+    Attributes:
+        height, width: Full resolution in pixels.
+        channels: 3 for RGB, the default, 1 for grey.
+        compression: One of :data:`celebahq_tools.store.compression.COMPRESSIONS`, by default ``gzip``; every HDF5 reads
+            ``gzip`` and ``none``.
+    """
+
+    height: Required[int]
+    width: Required[int]
+    channels: int
+    compression: str
 
 
 class DatasetWriter:
     """Appends images to an open file; made by :func:`create_dataset` and :func:`write_part`."""
 
-    def __init__(self, file: Any, *, channels: int, height: int, width: int, compression: str = "gzip") -> None:
+    def __init__(self, file: Any, *, height: int, width: int, channels: int = 3, compression: str = "gzip") -> None:
         self._file = file
         self._shape = (height, width, channels)
         filters = choose_filters(compression)
@@ -95,7 +111,7 @@ class DatasetWriter:
             ShapeError: If a level is missing, as for a face of another size.
             OSError: If the disk is full.
         """
-        streams = {name: name_streams(*dataset.shape[1:]) for name, dataset in self._levels.items()}
+        streams = {name: map_streams(*dataset.shape[1:]) for name, dataset in self._levels.items()}
         plain = {name for name in streams if name in face and face[name].ndim == 3}
         expected = plain.union(*(names for name, names in streams.items() if name not in plain))
         if expected != face.keys():
@@ -105,7 +121,7 @@ class DatasetWriter:
             if name in plain or self._compression != "gzip":
                 dataset[self._count] = decode_planes(face, *dataset.shape[1:])
                 continue
-            for stream, band in zip(streams[name], list_bands(dataset.shape[1:], dataset.chunks[1:]), strict=True):
+            for stream, band in streams[name].items():
                 dataset.id.write_direct_chunk((self._count, *band.place), face[stream].tobytes())
         self._count += 1
 
@@ -128,52 +144,28 @@ class DatasetWriter:
 
 @contextmanager
 def create_dataset(
-    path: Path,
-    *,
-    height: int,
-    width: int,
-    channels: int = 3,
-    attributes: Mapping[str, Any] | None = None,
-    compression: str = "gzip",
+    path: Path, *, attributes: Mapping[str, Any] | None = None, **form: Unpack[DatasetForm]
 ) -> Iterator[DatasetWriter]:
     """Yield a writer; ``path`` appears when the block ends without an error, whole and flushed to disk.
 
     Args:
         path: Final file; an existing one is replaced.
-        height, width: Full resolution in pixels.
-        channels: 3 for RGB, 1 for grey.
         attributes: Stored on the root; the levels themselves carry none, as in the original.
-        compression: One of :data:`celebahq_tools.store.compression.COMPRESSIONS`; every HDF5 reads ``gzip`` and
-            ``none``.
+        **form: As of :class:`DatasetForm`.
     Raises:
         ConfigError: If the compression is unknown, or hdf5plugin is not installed for ``blosc``.
         OSError: If the folder cannot be written or the disk is full; no file is left at ``path``.
     """
     with (
         write_atomically(path) as temporary,
-        write_part(
-            temporary,
-            fresh=True,
-            height=height,
-            width=width,
-            channels=channels,
-            attributes=attributes,
-            compression=compression,
-        ) as writer,
+        write_part(temporary, fresh=True, attributes=attributes, **form) as writer,
     ):
         yield writer
 
 
 @contextmanager
 def write_part(
-    path: Path,
-    *,
-    fresh: bool,
-    height: int,
-    width: int,
-    channels: int = 3,
-    attributes: Mapping[str, Any] | None = None,
-    compression: str = "gzip",
+    path: Path, *, fresh: bool, attributes: Mapping[str, Any] | None = None, **form: Unpack[DatasetForm]
 ) -> Iterator[DatasetWriter]:
     """Yield a writer that adds to a file, which is closed afterwards, whatever happens; nothing here is atomic.
 
@@ -182,7 +174,8 @@ def write_part(
     Args:
         path: The file.
         fresh: Whether it is begun; else it was written by this function, with the same other arguments.
-        height, width, channels, attributes, compression: As of :func:`create_dataset`.
+        attributes: As of :func:`create_dataset`.
+        **form: As of :class:`DatasetForm`.
     Raises:
         ConfigError: As :func:`create_dataset`.
         OSError: If it cannot be written or the disk is full; whatever is in the file then is of no use.
@@ -190,4 +183,4 @@ def write_part(
     with h5py.File(path, "w" if fresh else "r+", libver=("earliest", "v110")) as file:
         if fresh:
             file.attrs.update(attributes or {})
-        yield DatasetWriter(file, channels=channels, height=height, width=width, compression=compression)
+        yield DatasetWriter(file, **form)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from celebahq_tools.source.samples import write_sample_folder
-
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
 OPTIONS = ("--size", "64", "--dejpeg", "none", "--sr", "lanczos", "--workers", "1", "--no-report")
 # The real command in a real process, which kills itself before the n-th call of a function.
@@ -30,13 +28,6 @@ main(sys.argv[1:])
 
 def run(*arguments):
     return subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos") / "celeba"
-    write_sample_folder(folder)
-    return folder
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes")

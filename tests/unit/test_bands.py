@@ -16,7 +16,7 @@ from celebahq_tools.store.encoding import (
     encode_face,
     load_encoded,
     load_level,
-    name_streams,
+    map_streams,
     save_encoded,
 )
 from celebahq_tools.store.journal import Journal
@@ -198,8 +198,8 @@ def test_a_waiting_face_holds_the_streams_of_the_bands(faces, tmp_path):
     path = tmp_path / "face.npz"
     save_encoded(path, encode_face(faces[0]))
     face = load_encoded(path)
-    assert name_streams(3, 512, 512) == ["data512x512.0", "data512x512.1", "data512x512.2"]
-    for channel, name in enumerate(name_streams(3, 512, 512)):
+    assert list(map_streams(3, 512, 512)) == ["data512x512.0", "data512x512.1", "data512x512.2"]
+    for channel, name in enumerate(map_streams(3, 512, 512)):
         assert zlib.decompress(face[name].tobytes()) == faces[0, :, :, channel].tobytes()
     np.testing.assert_array_equal(decode_level(face, "data512x512"), faces[0])
     np.testing.assert_array_equal(load_level(path, 300), faces[0])

@@ -1,7 +1,5 @@
 """Batches for clusters: their size, errors inside them, and a real cluster of two processes."""
 
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import pytest
@@ -9,6 +7,8 @@ import pytest
 from celebahq_tools.batches import MOST_ITEMS, SECONDS, Batcher, BatchWork
 from celebahq_tools.errors import ConfigError
 from celebahq_tools.workers import JoblibCrew, map_unordered
+
+from .page_faults import count_faults
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def test_an_error_on_a_cluster_ends_the_work_with_that_error(address):
         list(map_unordered(work, items, JoblibCrew("dask", address), give_up=give_up, halve=False))
 
 
-# Faults are counted, not timed: a block that is mapped anew costs one a page, each time.
+# A block that is mapped anew costs a fault a page, each time.
 _COUNT_FAULTS = """
 import resource
 import numpy as np
@@ -107,16 +107,10 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def count_faults(keep):
-    command = [sys.executable, "-c", _COUNT_FAULTS.format(keep=keep)]
+def test_a_worker_keeps_freed_memory_although_dask_forbade_it():
     # As Dask's nanny starts its workers.
     environment = {"MALLOC_TRIM_THRESHOLD_": "65536"}
-    kept, faults = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
-    return kept == "True", int(faults)
-
-
-def test_a_worker_keeps_freed_memory_although_dask_forbade_it():
-    kept, faults = count_faults(keep=True)
+    kept, faults = count_faults(_COUNT_FAULTS, keep=True, environment=environment)
     if not kept:
         pytest.skip("not glibc")
-    assert faults * 10 < count_faults(keep=False)[1]
+    assert faults * 10 < count_faults(_COUNT_FAULTS, keep=False, environment=environment)[1]
