@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -189,14 +189,16 @@ class WorkView:
                 positions = finished.positions
                 threshold, left_out = finished.threshold, finished.left_out
                 among = set(finished.faces.index.tolist()) | {record.index for record in finished.rejections}
+                records: Iterable[ItemRecord] = journal.records()  # looked at once: nothing is to be kept
             else:
                 choice = choose_faces(journal, int(details.get("keep", 30_000)))
                 positions = {index: position for position, index in enumerate(choice.kept.tolist())}
                 threshold, left_out, among = choice.threshold, dict(choice.reasons), None
+                records = self._known.update(journal)
             rejections: list[ItemRecord] = []
 
             def pass_scored() -> Iterator[ItemRecord]:
-                for record in self._known.update(journal):
+                for record in records:
                     if among is not None and record.index not in among:
                         continue
                     if record.reason:

@@ -48,6 +48,7 @@ class RedNetShape:
 
 
 VARIANTS = {
+    "rednet-l": RedNetShape(widths=(64, 96, 128), blocks=(2, 1, 2)),
     "rednet-m": RedNetShape(widths=(48, 80, 128), blocks=(1, 2, 3)),
     "rednet-s": RedNetShape(widths=(40, 64, 96), blocks=(1, 2, 3)),
     "rednet-xs": RedNetShape(widths=(32, 64, 96), blocks=(1, 1, 2)),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from celebahq_tools.build_config import BuildConfig
     from celebahq_tools.pipeline import BuildSummary
 
 PATH = click.Path(path_type=Path)
 # A build ends with few strips: each takes as long as building its face did.
 _STRIPS_OF_A_BUILD = 3
+# How long the process of a report that was told to stop may take to do so.
+_GRACE_SECONDS = 5
 
 
 @click.command()
@@ -54,23 +59,50 @@ def report_path(source: Path) -> Path:
 
 
 def report_build(config: BuildConfig, summary: BuildSummary) -> None:
-    """Write the report of a finished build; a report that fails is told of and stops nothing."""
-    out = report_path(config.out)
+    """Write the report of a finished build; a report that fails is told of and stops nothing.
+
+    It is made in a process of its own: thumbnails of all faces, tables and nets are not the build's memory, and should
+    the system kill for want of it, the dataset is finished and the command ends well.
+    """
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_send_report, args=(config, summary.kept > 0, sender), daemon=True)
+    try:
+        child.start()
+        sender.close()  # else the end of a killed child would go unnoticed
+        reason = receiver.recv()
+    except EOFError:
+        child.join()
+        reason = f"its process ended with status {child.exitcode}"
+    except (OSError, KeyboardInterrupt) as error:
+        reason = str(error) or type(error).__name__
+    finally:
+        receiver.close()
+        if child.pid is not None:
+            child.join(_GRACE_SECONDS)
+            child.kill()
+    if reason:
+        click.echo(f"Report:   not made ({reason}); celebahq report {config.out} makes it", err=True)
+    else:
+        click.echo(f"Report:   {report_path(config.out)}")
+
+
+def _send_report(config: BuildConfig, has_dataset: bool, sender: Connection) -> None:
+    """Write the report of a build and send why it could not be made, or an empty text."""
     try:
         from celebahq_cli.progress import ReportProgress
         from celebahq_tools.report.build import ReportOptions, write_report
         from celebahq_tools.report.view import WorkView
 
-        view = WorkView(config.work_folder, dataset=config.out if summary.kept else None)
+        view = WorkView(config.work_folder, dataset=config.out if has_dataset else None)
         try:
             with ReportProgress() as progress:
                 options = ReportOptions(strips=_STRIPS_OF_A_BUILD, device=config.device)
-                write_report(view, out, options=options, progress=progress)
+                write_report(view, report_path(config.out), options=options, progress=progress)
         finally:
             view.close()
     # The dataset is finished: whatever happens to the page about it, the build has succeeded.
     except (Exception, KeyboardInterrupt) as error:
-        reason = str(error) or type(error).__name__
-        click.echo(f"Report:   not made ({reason}); celebahq report {config.out} makes it", err=True)
+        sender.send(str(error) or type(error).__name__)
     else:
-        click.echo(f"Report:   {out}")
+        sender.send("")

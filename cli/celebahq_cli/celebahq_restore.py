@@ -11,7 +11,7 @@ from celebahq_cli.failures import report_failures
 
 PATH = click.Path(path_type=Path)
 # Written out, so that --help imports no torch; a test compares them with the registries.
-NET_NAMES = ("rednet-m", "rednet-s", "rednet-xs", "srres-m", "srres-s", "srres-xs")
+NET_NAMES = ("rednet-l", "rednet-m", "rednet-s", "rednet-xs", "srres-m", "srres-s", "srres-xs")
 TASKS = ("dejpeg", "sr")
 PICTURE_SUFFIX = ".png"
 
