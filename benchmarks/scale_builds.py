@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--keep", type=float, default=0.15, help="Share that is kept; CelebA-HQ keeps 0.148.")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--no-report", action="store_true", help="Without the report at the end of each build.")
     arguments = parser.parse_args()
     opened = open_photos(arguments.photos)
     print("| inputs | kept | CPU ms an image | wall ms an image | coordinator MiB | disk, most / dataset |")
@@ -109,6 +110,7 @@ def main() -> None:
             keep = max(1, round(arguments.keep * count))
             options = ["--size", str(arguments.size), "--dejpeg", "none", "--sr", "lanczos", "--guards", "none"]
             options += ["--keep", str(keep), "--workers", str(arguments.workers)]
+            options += ["--no-report"] if arguments.no_report else []
             wall, processor, memory, disk = measure_build(folder / "set", out, options)
             print(
                 f"| {count} | {keep} | {processor / count * 1e3:.1f} | {wall / count * 1e3:.1f} | {memory:.0f} | "

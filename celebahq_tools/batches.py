@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
@@ -70,6 +70,18 @@ class Batcher:
         """Yield lists of items, each taken only when it is asked for."""
         while batch := list(islice(items, self.size)):
             yield batch
+
+    def unpack(self, finished: Iterable[DoneBatch[R]]) -> Iterator[R]:
+        """Yield the results in batches that are done, learning from each.
+
+        Raises:
+            Exception: What the work raised, after the results before it.
+        """
+        for done in finished:
+            self.learn(len(done.results), done.seconds)
+            yield from done.results
+            if done.error is not None:
+                raise done.error
 
     def learn(self, items: int, seconds: float) -> None:
         """Take in how long a batch took in its worker."""

@@ -33,7 +33,7 @@ from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
 from celebahq_tools.store.waiting import FACES_PER_FOLDER, face_path
 from celebahq_tools.types import ItemRecord, ProgressListener, SourceItem
-from celebahq_tools.workers import LONE_TRIALS, Crew, JoblibCrew, LocalCrew, map_unordered
+from celebahq_tools.workers import LONE_TRIALS, Crew, DaskCrew, LocalCrew, RayCrew, map_unordered
 
 __all__ = ["BuildSummary", "NothingBuiltError", "plan_build", "run_build"]
 
@@ -228,7 +228,8 @@ class _Build:
     def _hire(self, tasks: int) -> Crew:
         if self.config.backend == "loky":
             return LocalCrew(min(self.config.worker_count, tasks))
-        return JoblibCrew(self.config.backend, self.config.scheduler)
+        connect = DaskCrew if self.config.backend == "dask" else RayCrew
+        return connect(self.config.scheduler)
 
     def _delete_worst(self) -> None:
         if self.journal.count_stored() <= self.plan.most_waiting:

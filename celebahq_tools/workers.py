@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from celebahq_tools.batches import Batcher, BatchWork
+from celebahq_tools.batches import Batcher, BatchWork, DoneBatch
 from celebahq_tools.errors import CelebahqError, ConfigError
 
 # An item is given up only when it was alone with the worker that died, and this many times: once may be chance.
@@ -34,6 +34,9 @@ class _Indexed(Protocol):
 
 T = TypeVar("T", bound=_Indexed)
 R = TypeVar("R", bound=_Indexed)
+# What is handed out and what comes back of it: items and results, or batches of them.
+S = TypeVar("S")
+D = TypeVar("D")
 
 
 class WorkerKilledError(CelebahqError):
@@ -73,46 +76,46 @@ class LocalCrew:
         # One thread each, always: float32 sums of the nets must not depend on how many photographs are left.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         executor = get_reusable_executor(max_workers=workers, env=threads, initializer=begin_process, reuse=False)
-        under_way: set[Future[R]] = set()
         try:
-            for item in items:
-                under_way.add(executor.submit(work, item))
-                if len(under_way) >= _AHEAD * workers:
-                    yield from self._collect(under_way)
-            while under_way:
-                yield from self._collect(under_way)
+            yield from _gather(partial(executor.submit, work), items, _AHEAD * workers)
         except TerminatedWorkerError as error:
             raise WorkerKilledError(str(error)) from None
         finally:
             # Also after Ctrl-C: nobody waits for photographs that are under way.
             executor.shutdown(wait=True, kill_workers=True)
 
-    def _collect(self, under_way: set[Future[R]]) -> Iterator[R]:
-        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-        # Good results first: an error among them ends the round.
-        for future in sorted(done, key=lambda future: future.exception() is not None):
-            under_way.discard(future)
-            yield future.result()
+
+def _gather(submit: Callable[[S], Future[D]], items: Iterable[S], ahead: int) -> Iterator[D]:
+    """Yield results in order of completion while at most so many are under way; items are taken as places come free."""
+    under_way: set[Future[D]] = set()
+    for item in items:
+        under_way.add(submit(item))
+        if len(under_way) >= ahead:
+            yield from _collect(under_way)
+    while under_way:
+        yield from _collect(under_way)
 
 
-class JoblibCrew:
-    """Workers of a cluster, through a backend of joblib; quick items go several to a task.
+def _collect(under_way: set[Future[D]]) -> Iterator[D]:
+    done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+    # Good results first: an error among them ends the round.
+    for future in sorted(done, key=lambda future: future.exception() is not None):
+        under_way.discard(future)
+        yield future.result()
+
+
+class DaskCrew:
+    """Workers of a Dask cluster, through joblib's backend; quick items go several to a task.
 
     Args:
-        backend: ``dask`` or ``ray``.
-        scheduler: Address of Dask's scheduler, such as ``tcp://10.0.0.1:8786``, or of Ray's head node.
+        scheduler: Address of the scheduler, such as ``tcp://10.0.0.1:8786``.
     Raises:
-        ConfigError: If the backend's package is not installed, or the scheduler does not answer or has no workers.
+        ConfigError: If Dask is not installed, or the scheduler does not answer or has no workers.
     """
 
-    def __init__(self, backend: str, scheduler: str | None) -> None:
-        self.backend = backend
-        self._options: dict[str, Any] = {}
-        if backend == "dask":
-            self._options["client"] = client = _connect_dask(scheduler)
-            self.workers = sum(client.ncores().values())
-        else:
-            self.workers = _connect_ray(scheduler)
+    def __init__(self, scheduler: str | None) -> None:
+        self._client = _connect_dask(scheduler)
+        self.workers = sum(self._client.ncores().values())
         if not self.workers:
             raise ConfigError(
                 f"--scheduler {scheduler}: no workers; start some first, such as `dask worker {scheduler}`"
@@ -123,23 +126,66 @@ class JoblibCrew:
         from joblib import Parallel, delayed, parallel_config
 
         try:
-            with parallel_config(backend=self.backend, **self._options):
+            with parallel_config(backend="dask", client=self._client):
                 # Enough for every worker to have one waiting, also when workers join later.
                 ahead = 1 if workers == 1 else f"{_AHEAD} * n_jobs"
                 parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=ahead, n_jobs=-1)
                 batcher, batch_work = Batcher(), BatchWork(work)
                 tasks = (delayed(batch_work)(batch) for batch in batcher.cut(items))
                 with _close_quietly(parallel(tasks)) as finished:
-                    for done in finished:
-                        batcher.learn(len(done.results), done.seconds)
-                        yield from done.results
-                        if done.error is not None:
-                            raise done.error
+                    yield from batcher.unpack(finished)
         except Exception as error:
-            # By name: neither package need be installed.
-            if type(error).__name__ in ("KilledWorker", "WorkerCrashedError", "OutOfMemoryError"):
+            if type(error).__name__ == "KilledWorker":  # by name: Dask need not be installed
                 raise WorkerKilledError(str(error)) from None
             raise
+
+
+class RayCrew:
+    """Workers of a Ray cluster; quick items go several to a task.
+
+    By Ray's own tasks: its backend for joblib gives results only in the order in which they were asked for.
+
+    Args:
+        scheduler: Address of the head node, such as ``10.0.0.1:6379``; None takes the cluster of this machine.
+    Raises:
+        ConfigError: If Ray is not installed, does not answer, or has no processors.
+    """
+
+    def __init__(self, scheduler: str | None) -> None:
+        self._ray = _connect_ray(scheduler)
+        self.workers = int(self._ray.cluster_resources().get("CPU", 0))
+        if not self.workers:
+            raise ConfigError(f"--scheduler {scheduler}: no processors; start a node with `ray start --address=...`")
+
+    def run(self, work: Callable[[T], R], items: Iterator[T], workers: int) -> Iterator[R]:
+        """As in :class:`Crew`."""
+        # An item whose worker dies is tried again by us, alone, not by Ray among the others.
+        task = self._ray.remote(num_cpus=1, max_retries=0)(_run_batch)
+        batcher = Batcher()
+        shared = self._ray.put(BatchWork(work))
+        under_way: dict[Future[Any], Any] = {}
+
+        def submit(batch: list[T]) -> Future[DoneBatch[R]]:
+            reference = task.remote(shared, batch)
+            future: Future[DoneBatch[R]] = reference.future()
+            under_way[future] = reference
+            future.add_done_callback(lambda done: under_way.pop(done, None))
+            return future
+
+        try:
+            ahead = 1 if workers == 1 else _AHEAD * self.workers
+            yield from batcher.unpack(_gather(submit, batcher.cut(items), ahead))
+        except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.OutOfMemoryError) as error:
+            raise WorkerKilledError(str(error)) from None
+        except (self._ray.exceptions.NodeDiedError, self._ray.exceptions.ObjectLostError) as error:
+            raise WorkerKilledError(str(error)) from None
+        finally:
+            for reference in list(under_way.values()):
+                self._ray.cancel(reference)
+
+
+def _run_batch(work: BatchWork[T, R], batch: list[T]) -> DoneBatch[R]:
+    return work(batch)
 
 
 @contextmanager
@@ -166,15 +212,17 @@ def _connect_dask(scheduler: str | None) -> Any:
         raise ConfigError(f"--scheduler {scheduler}: no answer ({error}); start it with `dask scheduler`") from None
 
 
-def _connect_ray(scheduler: str | None) -> int:
+def _connect_ray(scheduler: str | None) -> Any:
     try:
         import ray
-        from ray.util.joblib import register_ray
+        import ray.exceptions
     except ImportError:
-        raise ConfigError("--backend ray needs Ray: pip install 'ray[default]'") from None
-    ray.init(address=scheduler or "auto")
-    register_ray()
-    return int(ray.cluster_resources().get("CPU", 0))
+        raise ConfigError("--backend ray needs Ray: pip install 'celebahq-tools[ray]'") from None
+    try:
+        ray.init(address=scheduler or "auto", log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"--scheduler {scheduler}: no answer ({error}); start it with `ray start --head`") from None
+    return ray
 
 
 class _Feed(Generic[T]):

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -75,6 +76,50 @@ def test_a_cluster_that_loses_a_worker_makes_the_identical_file(photos, built, c
     while not list(tmp_path.glob("faces.h5.work/faces/*/*.npz")) and time.monotonic() < deadline:
         time.sleep(0.02)
     victim.send_signal(signal.SIGKILL)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert out.read_bytes() == built.read_bytes()
+    assert out.with_suffix(".manifest.csv").read_bytes() == built.with_suffix(".manifest.csv").read_bytes()
+
+
+@pytest.fixture
+def ray_node(tmp_path):
+    """A Ray node of two processors on this machine; yields its address."""
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2"]
+    place = ["--node-ip-address", "127.0.0.1", "--port", str(port)]
+    quiet = ["--include-dashboard", "false", "--disable-usage-stats"]
+    node = subprocess.Popen(
+        [*start, *place, *quiet], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not is_listening(port) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        node.terminate()
+        node.wait(timeout=60)
+
+
+def is_listening(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_ray_cluster_that_loses_its_workers_makes_the_identical_file(photos, built, ray_node, tmp_path):
+    out = tmp_path / "faces.h5"
+    command = ["build", "--in", photos, "--out", out, "--backend", "ray", "--scheduler", ray_node, *QUICK]
+    process = subprocess.Popen(
+        [CELEBAHQ, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("faces.h5.work/faces/*/*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # Workers of Ray call themselves by what they are at.
+    subprocess.run(["pkill", "-9", "-f", "^ray::_run_batch"], check=False)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert out.read_bytes() == built.read_bytes()

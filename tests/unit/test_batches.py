@@ -6,7 +6,7 @@ import pytest
 
 from celebahq_tools.batches import MOST_ITEMS, SECONDS, Batcher, BatchWork
 from celebahq_tools.errors import ConfigError
-from celebahq_tools.workers import JoblibCrew, map_unordered
+from celebahq_tools.workers import DaskCrew, map_unordered
 
 from .page_faults import count_faults
 
@@ -83,14 +83,14 @@ def address():
 
 def test_a_cluster_gives_every_item_back_once(address):
     items = [Item(index) for index in range(200)]
-    results = list(map_unordered(work, items, JoblibCrew("dask", address), give_up=give_up, halve=False))
+    results = list(map_unordered(work, items, DaskCrew(address), give_up=give_up, halve=False))
     assert sorted(results, key=lambda item: item.index) == items
 
 
 def test_an_error_on_a_cluster_ends_the_work_with_that_error(address):
     items = [Item(index, fails=index == 50) for index in range(200)]
     with pytest.raises(ConfigError, match="cannot work at all"):
-        list(map_unordered(work, items, JoblibCrew("dask", address), give_up=give_up, halve=False))
+        list(map_unordered(work, items, DaskCrew(address), give_up=give_up, halve=False))
 
 
 # A block that is mapped anew costs a fault a page, each time.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from celebahq_tools.errors import ConfigError
-from celebahq_tools.workers import LONE_TRIALS, JoblibCrew, LocalCrew, map_unordered
+from celebahq_tools.workers import LONE_TRIALS, DaskCrew, LocalCrew, map_unordered
 
 
 @dataclass(frozen=True)
@@ -110,4 +110,4 @@ def test_items_are_taken_only_as_they_are_needed(tmp_path):
 
 def test_a_cluster_without_an_address_is_refused():
     with pytest.raises(ConfigError, match="pass --scheduler ADDRESS"):
-        JoblibCrew("dask", None)
+        DaskCrew(None)
