@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Required, TypedDict, Unpack
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import ShapeError
+from celebahq_tools.hdf5_writing import write_hdf5
 from celebahq_tools.store.bands import choose_bands
 from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.encoding import EncodedFace, decode_planes, encode_levels, map_streams
@@ -180,7 +180,7 @@ def write_part(
         ConfigError: As :func:`create_dataset`.
         OSError: If it cannot be written or the disk is full; whatever is in the file then is of no use.
     """
-    with h5py.File(path, "w" if fresh else "r+", libver=("earliest", "v110")) as file:
+    with write_hdf5(path, "w" if fresh else "r+", libver=("earliest", "v110")) as file:
         if fresh:
             file.attrs.update(attributes or {})
         yield DatasetWriter(file, **form)

@@ -16,6 +16,7 @@ from gan_metrics.raw_file import RawArray
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import ConfigError, StoreError
+from celebahq_tools.hdf5_writing import write_hdf5
 
 _FORMAT = "gan_metrics statistics"
 _VERSION = 1
@@ -57,7 +58,7 @@ def save_stats(path: Path, header: StatsHeader, metrics: Sequence[Metric]) -> li
         Names of the metrics that kept something.
     """
     saved = []
-    with write_atomically(path) as temporary, h5py.File(temporary, "w") as file:
+    with write_atomically(path) as temporary, write_hdf5(temporary, "w") as file:
         file.attrs.update(
             format=_FORMAT,
             version=_VERSION,

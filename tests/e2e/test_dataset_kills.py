@@ -1,11 +1,14 @@
-"""Builds killed by SIGKILL while they write the dataset, through the command's own entry point."""
+"""Builds that end while they write the dataset, by SIGKILL or on a full disk, through the command's own entry point."""
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from celebahq_tools.hdf5_writing import SPARE_BYTES
 
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
 OPTIONS = ("--size", "64", "--dejpeg", "none", "--sr", "lanczos", "--workers", "1", "--no-report")
@@ -61,3 +64,32 @@ def test_a_build_killed_while_it_writes_the_dataset_ends_byte_identical(photos, 
     assert out.read_bytes() == (whole / "x.h5").read_bytes()
     assert (killed / "x.manifest.csv").read_bytes() == (whole / "x.manifest.csv").read_bytes()
     assert sorted(path.name for path in killed.iterdir()) == ["x.h5", "x.manifest.csv"]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="mounts a tiny disk")
+def test_a_disk_that_fills_while_the_dataset_is_written_can_be_made_larger(photos, tmp_path):
+    whole = tmp_path / "whole.h5"
+    result = run(CELEBAHQ, "build", "--in", photos, "--out", whole, *OPTIONS)
+    assert result.returncode == 0, result.stderr
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    # Room for about half of the dataset besides what is held back; the faces wait on another disk.
+    room = SPARE_BYTES + whole.stat().st_size // 2
+    if run("mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", disk).returncode:
+        pytest.skip("this machine does not let the tests mount a disk")
+    try:
+        command = ("build", "--in", photos, "--out", disk / "x.h5", "--work", tmp_path / "work", *OPTIONS)
+        result = run(CELEBAHQ, *command)
+        assert result.returncode == 1
+        assert "the disk is full" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert not (disk / "x.h5").exists()
+        assert list(tmp_path.glob("work/faces/*/*.npz"))
+        run("mount", "-o", "remount,size=64m", disk).check_returncode()
+        result = run(CELEBAHQ, *command)
+        assert result.returncode == 0, result.stderr
+        assert "faces again" not in result.stderr
+        assert (disk / "x.h5").read_bytes() == whole.read_bytes()
+        assert (disk / "x.manifest.csv").read_bytes() == whole.with_suffix(".manifest.csv").read_bytes()
+    finally:
+        run("umount", disk).check_returncode()
