@@ -59,6 +59,7 @@ def run(input: Path, output: Path, dejpeg: str | None, sr: str, **how: Any) -> N
 @click.option("--optimizer", type=click.Choice(["muon", "adam"]), help="[default: muon]")
 @click.option("--rate", type=float, help="Learning rate.  [default: 0.001]")
 @click.option("--decay", type=float, help="Part of the steps over which the rate falls.  [default: 0.4]")
+@click.option("--temper", type=float, help="dejpeg: power of the damage that errors are divided by.  [default: 0.5]")
 @click.option("--adversarial", type=float, help="Weight of the adversarial loss.  [default: 0]")
 @click.option("--matching", type=float, help="Weight of the feature matching loss.  [default: 0]")
 @click.option("--downscale", type=float, help="Least reduction of the photographs.  [default: 2]")

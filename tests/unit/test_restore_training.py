@@ -268,6 +268,8 @@ def test_losses_against_formulas_written_out() -> None:
     second = 0.1 / (1e-3 + 1 / 255) ** 0.5
     found = measure_tempered_distance(pair, torch.zeros(2, 3, 2, 2), damaged).item()
     assert found == pytest.approx((first + second) / 2, rel=1e-3)
+    found = measure_tempered_distance(pair, torch.zeros(2, 3, 2, 2), damaged, power=1).item()
+    assert found == pytest.approx((1e-3 / (0.3 + 1 / 255) + 0.1 / (1e-3 + 1 / 255)) / 2, rel=1e-3)
     real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 1.0])
     # Mean scores 1 and 0: truths are compared with 0, outputs with 1.
     expected = 0.5 * (

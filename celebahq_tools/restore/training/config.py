@@ -35,6 +35,7 @@ class RestoreTrainConfig:
         warmup: Steps over which the rate rises.
         decay: Part of the steps, at the end, over which the rate falls to nothing along a cosine.
         average: Decay per step of the running average of the weights, which is what is measured and exported.
+        temper: For ``dejpeg``: power of a patch's damage by which its distance to the truth is divided.
         adversarial: Weight of the adversarial loss; 0 trains on the distance to the truth alone.
         matching: Weight of the distance between the discriminator's features of output and truth.
         discriminator_rate: Learning rate of the discriminator.
@@ -63,6 +64,7 @@ class RestoreTrainConfig:
     warmup: int = 200
     decay: float = 0.4
     average: float = 0.999
+    temper: float = 0.5
     adversarial: float = 0.0
     matching: float = 0.0
     discriminator_rate: float = 2e-4
@@ -92,7 +94,7 @@ class RestoreTrainConfig:
         for name in ("rate", "discriminator_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
-        for name in ("decay", "average", "jpeg_odds"):
+        for name in ("decay", "average", "temper", "jpeg_odds"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
         for name in ("adversarial", "matching", "warmup", "seed"):

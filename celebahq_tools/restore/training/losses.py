@@ -16,19 +16,22 @@ def measure_distance(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tenso
     return torch.sqrt((restored - truth).square() + _EPSILON**2).mean() - _EPSILON
 
 
-def measure_tempered_distance(restored: torch.Tensor, truth: torch.Tensor, damaged: torch.Tensor) -> torch.Tensor:
-    """Return the mean over examples of the distance to the truth, each divided by the root of the damage there was.
+def measure_tempered_distance(
+    restored: torch.Tensor, truth: torch.Tensor, damaged: torch.Tensor, power: float = 0.5
+) -> torch.Tensor:
+    """Return the mean over examples of the distance to the truth, each divided by a power of the damage there was.
 
-    With the plain distance the strongest damage drowns the rest; divided by the damage itself, which would count a
-    tenth less error the same everywhere, nearly clean examples drown the rest and teach the net to do nothing.
+    With the plain distance, power 0, the strongest damage drowns the rest. Power 1 counts a tenth less error the same
+    everywhere, as decibels do; a net that knows nothing yet learns from nearly clean examples to do nothing then.
 
     Args:
         restored, truth, damaged: RGB in [0, 1], (N, 3, H, W).
+        power: 0 to 1.
     """
     left, before = (
         torch.sqrt((image - truth).square() + _EPSILON**2).mean(dim=(1, 2, 3)) for image in (restored, damaged)
     )
-    return (left / torch.sqrt(before + _LEVEL)).mean()
+    return (left / (before + _LEVEL) ** power).mean()
 
 
 def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:

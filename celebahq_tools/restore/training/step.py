@@ -66,7 +66,7 @@ class Stepper:
         figures = {"distance": measure_distance(restored, truth)}
         loss = figures["distance"]
         if self.config.task == "dejpeg":
-            figures["tempered"] = loss = measure_tempered_distance(restored, truth, damaged)
+            figures["tempered"] = loss = measure_tempered_distance(restored, truth, damaged, self.config.temper)
         if self.discriminator is not None and self.d_optimizer is not None:
             for group in self.d_optimizer.param_groups:
                 group["lr"] = self.config.discriminator_rate * factor
