@@ -19,7 +19,7 @@ from celebahq_tools.restore.architectures import NAMES, build_net
 from celebahq_tools.restore.training.batches import BatchMaker
 from celebahq_tools.restore.training.checkpoint import read_run_checkpoint
 from celebahq_tools.restore.training.config import RestoreTrainConfig
-from celebahq_tools.restore.training.degradations import ROOM, compress, damage_for_dejpeg, damage_for_sr
+from celebahq_tools.restore.training.degradations import ROOM, compress, damage_for_dejpeg, damage_for_sr, vary_piece
 from celebahq_tools.restore.training.losses import (
     discriminator_loss,
     generator_loss,
@@ -320,3 +320,21 @@ def test_every_net_starts_as_doing_nothing_and_fits_the_limit(name: str) -> None
 def test_bad_settings_are_refused(config: RestoreTrainConfig, changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         replace(config, **changes)  # type: ignore[arg-type]
+
+
+def test_varied_pieces_are_softer_and_of_other_tones_and_colours_and_at_odds_0_untouched():
+    noise = np.random.default_rng(0).integers(60, 190, (40, 40, 3)).astype(np.uint8)
+    rng = np.random.default_rng(1)
+    state = rng.bit_generator.state
+    assert vary_piece(rng, noise, 0) is noise
+    assert rng.bit_generator.state == state
+    varied = [vary_piece(np.random.default_rng(seed), noise, 1) for seed in range(20)]
+    assert all(piece.shape == noise.shape and piece.dtype == np.uint8 for piece in varied)
+    # All were blurred by at least 0.3 pixels, which takes contrast from noise; gamma and contrast move the mean.
+    assert all(piece.std() < noise.std() for piece in varied)
+    means = [piece.mean() for piece in varied]
+    assert min(means) < noise.mean() - 5
+    assert max(means) > noise.mean() + 5
+    # Grey stays grey: no colour is made up.
+    grey = np.repeat(noise[:, :, :1], 3, axis=2)
+    assert np.ptp(vary_piece(np.random.default_rng(3), grey, 1).astype(int), axis=2).max() == 0

@@ -7,7 +7,7 @@ import torch
 
 from celebahq_tools.restore.base import Restorer
 from celebahq_tools.restore.training.config import RestoreTrainConfig
-from celebahq_tools.restore.training.degradations import Pair, damage_for_dejpeg, damage_for_sr, source_side
+from celebahq_tools.restore.training.degradations import Pair, damage_for_dejpeg, damage_for_sr, source_side, vary_piece
 from celebahq_tools.restore.training.photographs import PatchSampler
 from celebahq_tools.types import Pixels
 
@@ -39,7 +39,7 @@ class BatchMaker:
 
     def _make_pair(self, rng: np.random.Generator) -> Pair:
         config = self.config
-        piece = self.sampler.draw(rng, source_side(config.patch, config.scale))
+        piece = vary_piece(rng, self.sampler.draw(rng, source_side(config.patch, config.scale)), config.vary)
         if config.task == "dejpeg":
             return damage_for_dejpeg(rng, piece, config.patch)
         pair = damage_for_sr(rng, piece, config.patch, config.scale, config.jpeg_odds)

@@ -42,6 +42,7 @@ class RestoreTrainConfig:
         discriminator_width: Feature maps of its first convolution.
         downscale: Photographs are reduced at least this many times, so that their own JPEG artifacts go.
         min_side: Photographs whose reduced shorter side would fall below this are passed over.
+        vary: How often clean pieces are made softer, of other tones and of other colours, each.
         jpeg_odds: For ``sr``: how often the small image is JPEG-compressed.
         dejpeg: For ``sr``: name or file of a restorer that half of the compressed small images pass through, as in a
             build; ``none`` trains on bare ones.
@@ -71,6 +72,7 @@ class RestoreTrainConfig:
     discriminator_width: int = 32
     downscale: float = 2.0
     min_side: int = 128
+    vary: float = 0.0
     jpeg_odds: float = 0.7
     dejpeg: str = "none"
     seed: int = 0
@@ -94,7 +96,7 @@ class RestoreTrainConfig:
         for name in ("rate", "discriminator_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
-        for name in ("decay", "average", "temper", "jpeg_odds"):
+        for name in ("decay", "average", "temper", "vary", "jpeg_odds"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
         for name in ("adversarial", "matching", "warmup", "seed"):

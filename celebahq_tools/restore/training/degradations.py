@@ -30,6 +30,11 @@ _KERNELS = (
     Image.Resampling.LANCZOS,
 )
 _BLUR_ODDS = 0.3
+# Ranges of what is done to clean pieces: pixels of blur, logarithm of gamma, factors of contrast and saturation.
+_BLURS = (0.3, 1.3)
+_GAMMA = 0.4
+_CONTRASTS = (0.5, 1.1)
+_SATURATIONS = (0.0, 1.6)
 _NOISE_ODDS = 0.15
 
 
@@ -69,6 +74,34 @@ def draw_quality(rng: np.random.Generator, low: int, high: int) -> int:
 def source_side(patch: int, scale: int) -> int:
     """Return the side of the clean piece that a patch of the net's input is made from."""
     return (patch + ROOM) * scale
+
+
+def vary_piece(rng: np.random.Generator, piece: Pixels, odds: float) -> Pixels:
+    """Return a clean piece as another camera, lens or light might have given it: softer, of other tones and colours.
+
+    Few photographs teach a net their own sharpness and colours; it then corrects others too much.
+
+    Args:
+        rng: Decides everything.
+        piece: Clean, uint8, shape (h, w, 3).
+        odds: Of each of: blur, other tones, other saturation, exchanged colours. At 0 nothing is drawn.
+    """
+    if not odds:
+        return piece
+    blurs, tones, saturates, exchanges = rng.random(4) < odds
+    values = piece.astype(np.float32) / 255
+    if blurs:
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), float(rng.uniform(*_BLURS))))
+    if tones:
+        values = values ** np.exp(rng.uniform(-_GAMMA, _GAMMA))
+        mean = values.mean()
+        values = mean + (values - mean) * rng.uniform(*_CONTRASTS)
+    if saturates:
+        grey = values.mean(axis=2, keepdims=True)
+        values = grey + (values - grey) * rng.uniform(*_SATURATIONS)
+    if exchanges:
+        values = values[:, :, rng.permutation(3)]
+    return np.ascontiguousarray(np.clip(np.rint(values * 255), 0, 255).astype(np.uint8))
 
 
 def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int) -> Pair:
