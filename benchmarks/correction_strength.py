@@ -3,8 +3,8 @@
 python -m benchmarks.correction_strength photos/validation runs/dejpeg/weights.safetensors
 
 Prints the mean PSNR gained over the JPEG, in dB, when the difference between the net's output and its input is
-multiplied by each of some factors; four 256x256 crops a photograph, at half its size, without its own artifacts. ``ship_restoration_net --correction`` builds a
-factor in.
+multiplied by each of some factors; four 256x256 crops a photograph, at half its size, where its own artifacts are gone.
+``ship_restoration_net --correction`` builds a factor in.
 """
 
 from __future__ import annotations
