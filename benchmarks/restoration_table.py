@@ -27,7 +27,14 @@ from celebahq_tools.types import Pixels
 QUALITIES = (10, 20, 40, 75)
 PICTURE_QUALITY = 75
 FACE = (slice(0, 256), slice(96, 352))
-NETS: tuple[tuple[Kind, str], ...] = (("dejpeg", "jpeg-resnet"), ("sr", "realsr-df2k"), ("sr", "x4plus"))
+NETS: tuple[tuple[Kind, str], ...] = (
+    ("dejpeg", "jpeg-resnet"),
+    ("dejpeg", "rednet-l"),
+    ("dejpeg", "rednet-xs"),
+    ("sr", "realsr-df2k"),
+    ("sr", "x4plus"),
+    ("sr", "srres-m"),
+)
 
 
 def read_crops() -> dict[str, Pixels]:

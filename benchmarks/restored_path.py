@@ -1,7 +1,7 @@
 """Measures the restored path of one typical in-the-wild crop: JPEG removal, then 4x, in CPU seconds per image.
 
 python -m benchmarks.restored_path                          every registered pair whose weights are installed
-python -m benchmarks.restored_path --dejpeg rednet-xs none --sr srres-s lanczos
+python -m benchmarks.restored_path --dejpeg rednet-xs none --sr srres-m lanczos
 
 Process CPU seconds on one thread, median of five, after one run that is not counted.
 """

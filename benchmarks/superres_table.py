@@ -1,7 +1,7 @@
 """Compares 4x nets on held-out faces and photographs, with and without JPEG, and draws them side by side.
 
-python -m benchmarks.superres_table --photos photos/held-out realsr-df2k srres-s
-python -m benchmarks.superres_table --photos photos/held-out --dejpeg jpeg-resnet realsr-df2k srres-s
+python -m benchmarks.superres_table --photos photos/held-out realsr-df2k srres-m
+python -m benchmarks.superres_table --photos photos/held-out --dejpeg jpeg-resnet realsr-df2k srres-m
 
 PSNR, SSIM and the spectral score are means; SWD is that of `swd score` between the sets of truths and of results, over
 its levels. Nothing here was used in training.

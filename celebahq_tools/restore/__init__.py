@@ -21,6 +21,7 @@ DEJPEG: Registry[Factory] = Registry(
     {
         "none": "celebahq_tools.restore.resample:build_identity",
         "jpeg-resnet": "celebahq_tools.restore.dejpeg:build_jpeg_resnet",
+        "rednet-l": "celebahq_tools.restore.own:build_own",
         "rednet-xs": "celebahq_tools.restore.own:build_own",
     },
 )
@@ -31,7 +32,7 @@ SUPERRES: Registry[Factory] = Registry(
         "lanczos": "celebahq_tools.restore.resample:build_lanczos",
         "realsr-df2k": "celebahq_tools.restore.superres:build_rrdbnet",
         "x4plus": "celebahq_tools.restore.superres:build_rrdbnet",
-        "srres-s": "celebahq_tools.restore.own:build_own",
+        "srres-m": "celebahq_tools.restore.own:build_own",
     },
 )
 # Cheap enough to be done where they are needed, and without torch.

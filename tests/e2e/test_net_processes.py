@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 CELEBAHQ = Path(sys.executable).with_name("celebahq")
-NETS = ("--size", 64, "--dejpeg", "rednet-xs", "--sr", "srres-s", "--device", "cpu", "--workers", 2, "--no-report")
+NETS = ("--size", 64, "--dejpeg", "rednet-xs", "--sr", "srres-m", "--device", "cpu", "--workers", 2, "--no-report")
 
 
 def start(photos, out, *options):

@@ -26,7 +26,7 @@ from celebahq_tools.restore.net_crew import serve_nets
 from celebahq_tools.restore.net_service import NetsGoneError, socket_path
 from celebahq_tools.restore.tiled import TiledRestorer
 
-NETS = MappingProxyType({"dejpeg": "rednet-xs", "sr": "srres-s"})
+NETS = MappingProxyType({"dejpeg": "rednet-xs", "sr": "srres-m"})
 
 
 def make_photo(height, width, seed=0):
@@ -197,7 +197,7 @@ def test_weights_that_are_not_there_are_named_by_the_process():
 def test_net_processes_end_with_a_coordinator_that_is_killed():
     script = (
         "import sys, time; from celebahq_tools.restore.net_crew import serve_nets\n"
-        "with serve_nets(['cpu'], {'sr': 'srres-s'}, pixels=0) as service:\n"
+        "with serve_nets(['cpu'], {'sr': 'srres-m'}, pixels=0) as service:\n"
         "    print(service.folder, flush=True); time.sleep(600)\n"
     )
     coordinator = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
