@@ -30,9 +30,8 @@ def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
 
 
 def test_a_path_that_does_not_exist_is_called_missing(tmp_path: Path) -> None:
-    with pytest.raises(
-        WeightsError, match="no such weights file; for dejpeg give one of none, jpeg-resnet, rednet-l, rednet-xs or a file"
-    ):
+    names = "none, jpeg-resnet, rednet-l, rednet-xs"
+    with pytest.raises(WeightsError, match=f"no such weights file; for dejpeg give one of {names} or a file"):
         load_restorer("dejpeg", tmp_path / "absent.pth")
 
 
