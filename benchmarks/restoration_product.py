@@ -1,6 +1,6 @@
 """Shows what restoration does to the product: the sample faces built with no nets, with downloaded ones and with ours.
 
-python -m benchmarks.restoration_product work --ours-dejpeg rednet-xs --ours-sr srres-m
+python -m benchmarks.restoration_product work --ours-dejpeg rednet-l --ours-sr srres-m
 
 Builds the twelve sample photographs three times and prints the spectral score of every face; the picture shows the same
 faces side by side. The build with the downloaded nets takes some ten CPU-minutes.
@@ -29,7 +29,7 @@ def main() -> None:
     """Build, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--ours-dejpeg", default="rednet-xs")
+    parser.add_argument("--ours-dejpeg", default="rednet-l")
     parser.add_argument("--ours-sr", default="srres-m")
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--workers", type=int, default=1)
