@@ -161,6 +161,8 @@ class RayCrew:
         """As in :class:`Crew`."""
         # An item whose worker dies is tried again by us, alone, not by Ray among the others.
         task = self._ray.remote(num_cpus=1, max_retries=0)(_run_batch)
+        errors = self._ray.exceptions
+        lost = (errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError, errors.ObjectLostError)
         batcher = Batcher()
         shared = self._ray.put(BatchWork(work))
         under_way: dict[Future[Any], Any] = {}
@@ -175,9 +177,7 @@ class RayCrew:
         try:
             ahead = 1 if workers == 1 else _AHEAD * self.workers
             yield from batcher.unpack(_gather(submit, batcher.cut(items), ahead))
-        except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.OutOfMemoryError) as error:
-            raise WorkerKilledError(str(error)) from None
-        except (self._ray.exceptions.NodeDiedError, self._ray.exceptions.ObjectLostError) as error:
+        except lost as error:
             raise WorkerKilledError(str(error)) from None
         finally:
             for reference in list(under_way.values()):

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -65,21 +64,25 @@ def cluster(tmp_path):
             process.wait()
 
 
-def test_a_cluster_that_loses_a_worker_makes_the_identical_file(photos, built, cluster, tmp_path):
-    address, (_, victim) = cluster
-    out = tmp_path / "faces.h5"
-    command = ["build", "--in", photos, "--out", out, "--backend", "dask", "--scheduler", address, *QUICK]
+def check_build_through_kill(photos, built, out, backend, address, kill):
+    """Build on a cluster, kill workers once the first face waits, and compare with an undisturbed build."""
+    command = ["build", "--in", photos, "--out", out, "--backend", backend, "--scheduler", address, *QUICK]
     process = subprocess.Popen(
         [CELEBAHQ, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("faces.h5.work/faces/*/*.npz")) and time.monotonic() < deadline:
+    while not list(out.parent.glob(f"{out.name}.work/faces/*/*.npz")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    victim.send_signal(signal.SIGKILL)
+    kill()
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert out.read_bytes() == built.read_bytes()
     assert out.with_suffix(".manifest.csv").read_bytes() == built.with_suffix(".manifest.csv").read_bytes()
+
+
+def test_a_cluster_that_loses_a_worker_makes_the_identical_file(photos, built, cluster, tmp_path):
+    address, (_, victim) = cluster
+    check_build_through_kill(photos, built, tmp_path / "faces.h5", "dask", address, victim.kill)
 
 
 @pytest.fixture
@@ -110,20 +113,11 @@ def is_listening(port):
 
 
 def test_a_ray_cluster_that_loses_its_workers_makes_the_identical_file(photos, built, ray_node, tmp_path):
-    out = tmp_path / "faces.h5"
-    command = ["build", "--in", photos, "--out", out, "--backend", "ray", "--scheduler", ray_node, *QUICK]
-    process = subprocess.Popen(
-        [CELEBAHQ, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("faces.h5.work/faces/*/*.npz")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    # Workers of Ray call themselves by what they are at.
-    subprocess.run(["pkill", "-9", "-f", "^ray::_run_batch"], check=False)
-    _, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
-    assert out.read_bytes() == built.read_bytes()
-    assert out.with_suffix(".manifest.csv").read_bytes() == built.with_suffix(".manifest.csv").read_bytes()
+    def kill():
+        # Workers of Ray call themselves by what they are at.
+        subprocess.run(["pkill", "-9", "-f", "^ray::_run_batch"], check=False)
+
+    check_build_through_kill(photos, built, tmp_path / "faces.h5", "ray", ray_node, kill)
 
 
 def test_an_official_list_is_rebuilt_in_its_order_with_the_map_stored(photos, built, tmp_path):
