@@ -1,8 +1,8 @@
 """How a build's time, memory and disk grow with its input: `python -m benchmarks.scale_builds PHOTOS COUNT...`.
 
 Cuts COUNT crops out of the photographs in folder PHOTOS, at sizes like those of CelebA's in-the-wild photographs,
-with landmarks as of an upright face in the middle, and builds each set with the installed `celebahq build`, nets and
-guards off.
+with landmarks as of an upright face in the middle, and builds each set with the installed `celebahq build`, guards off,
+nets off but for `--nets`.
 One row a count: processor time and wall time an image, the coordinator's largest memory, the most disk used by work
 folder and dataset together, and the dataset alone.
 """
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--no-report", action="store_true", help="Without the report at the end of each build.")
+    parser.add_argument("--nets", action="store_true", help="With the default nets.")
     arguments = parser.parse_args()
     opened = open_photos(arguments.photos)
     print("| inputs | kept | CPU ms an image | wall ms an image | coordinator MiB | disk, most / dataset |")
@@ -108,7 +109,8 @@ def main() -> None:
             (folder / "made").mkdir()
             out = folder / "made" / "x.h5"
             keep = max(1, round(arguments.keep * count))
-            options = ["--size", str(arguments.size), "--dejpeg", "none", "--sr", "lanczos", "--guards", "none"]
+            options = ["--size", str(arguments.size), "--guards", "none"]
+            options += [] if arguments.nets else ["--dejpeg", "none", "--sr", "lanczos"]
             options += ["--keep", str(keep), "--workers", str(arguments.workers)]
             options += ["--no-report"] if arguments.no_report else []
             wall, processor, memory, disk = measure_build(folder / "set", out, options)

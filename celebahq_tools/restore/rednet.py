@@ -4,10 +4,14 @@ After RED-Net (Mao, Shen, Yang, NIPS 2016, arXiv:1606.08921), which the paper na
 take the artifacts apart, transposed convolutions that put the image together, each fed by a skip from its mirror image,
 and the input added at the end. Here the convolutions stride down to a sixteenth of the image's area and lower, which
 costs a fraction of the original's full resolution and lets the net see the 8x8 grid of the JPEG as a whole.
+
+The largest is also shown, at an eighth of the side, the DCT of every 8x8 block: which coefficients are zero, and what
+the others are multiples of, tells how coarsely the JPEG was quantized. From pixels a net learns that late, if ever.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +32,11 @@ _COLOUR_GAIN = 3.0
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 _SLOPE = 0.1
 
+_BLOCK = 8
+# Coefficients count by their logarithm, beyond a few grey levels: 60 is about GAIN * 8 / 255 of a level, turned over.
+_COEFFICIENT_GAIN = 60.0
+_LOGARITHM_GAIN = 0.4
+
 
 @dataclass(frozen=True)
 class RedNetShape:
@@ -36,10 +45,12 @@ class RedNetShape:
     Attributes:
         widths: Feature maps at 1/2, 1/4 and 1/8 of the image's side.
         blocks: Residual blocks on the way down and again on the way up at the first two; blocks in all at the third.
+        sees_spectrum: Whether the DCT of every 8x8 block is an input of the third.
     """
 
     widths: tuple[int, int, int]
     blocks: tuple[int, int, int]
+    sees_spectrum: bool = False
 
     def __post_init__(self) -> None:
         # JSON and TOML know lists only.
@@ -48,7 +59,7 @@ class RedNetShape:
 
 
 VARIANTS = {
-    "rednet-l": RedNetShape(widths=(64, 96, 128), blocks=(2, 1, 2)),
+    "rednet-l": RedNetShape(widths=(64, 96, 128), blocks=(3, 1, 2), sees_spectrum=True),
     "rednet-m": RedNetShape(widths=(48, 80, 128), blocks=(1, 2, 3)),
     "rednet-s": RedNetShape(widths=(40, 64, 96), blocks=(1, 2, 3)),
     "rednet-xs": RedNetShape(widths=(32, 64, 96), blocks=(1, 1, 2)),
@@ -70,6 +81,30 @@ class Block(nn.Module):
         return x + residual
 
 
+class Spectrum(nn.Module):
+    """The DCT of every 8x8 block, on a logarithmic scale with and without sign, mixed into feature maps.
+
+    Args:
+        width: Feature maps.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("basis", build_dct_basis()[:, None], persistent=False)
+        self.basis: torch.Tensor
+        self.mix = _build_stride(nn.Conv2d(2 * 3 * _BLOCK**2, width, 1), 2 * 3 * _BLOCK**2)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return features (N, width, H / 8, W / 8) of an image (N, 3, H, W)."""
+        count, colours, height, width = image.shape
+        planes = image.reshape(count * colours, 1, height, width)
+        blocks = F.conv2d(planes, self.basis, stride=_BLOCK)
+        values = torch.asinh(_COEFFICIENT_GAIN * blocks).mul(_LOGARITHM_GAIN)
+        values = values.reshape(count, colours * _BLOCK**2, height // _BLOCK, width // _BLOCK)
+        features: torch.Tensor = self.mix(torch.cat([values, values.abs()], dim=1))
+        return features
+
+
 class RedNet(nn.Module):
     """The net; see the module's description.
 
@@ -86,6 +121,7 @@ class RedNet(nn.Module):
         self.stride1 = _build_stride(nn.Conv2d(first, second, 2, stride=2), 4 * first)
         self.down2 = _stack(second, shape.blocks[1])
         self.stride2 = _build_stride(nn.Conv2d(second, third, 2, stride=2), 4 * second)
+        self.spectrum = Spectrum(third) if shape.sees_spectrum else None
         self.middle = _stack(third, shape.blocks[2])
         self.grow2 = _build_stride(nn.ConvTranspose2d(third, second, 2, stride=2), third)
         self.up2 = _stack(second, shape.blocks[1])
@@ -101,12 +137,24 @@ class RedNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the restored batch; RGB in [0, 1], (N, 3, H, W), H and W multiples of 8; not clipped."""
         pixels = F.pixel_unshuffle(x, _UNSHUFFLE)
-        half = self.down1(self.head(F.conv2d(pixels - 0.5, self.to_ycc)))
+        colours = F.conv2d(pixels - 0.5, self.to_ycc)
+        half = self.down1(self.head(colours))
         quarter = self.down2(self.stride1(half))
-        eighth = self.middle(self.stride2(quarter))
+        eighth = self.stride2(quarter)
+        if self.spectrum is not None:
+            eighth = eighth + self.spectrum(F.pixel_shuffle(colours, _UNSHUFFLE))
+        eighth = self.middle(eighth)
         quarter = self.up2(quarter + self.grow2(eighth))
         half = self.up1(half + self.grow1(quarter))
         return F.pixel_shuffle(pixels + F.conv2d(self.tail(half), self.to_rgb), _UNSHUFFLE)
+
+
+def build_dct_basis() -> torch.Tensor:
+    """Return the orthonormal DCT of 8x8 blocks, (64, 8, 8): the coefficient of frequency (u, v) is number 8 u + v."""
+    places = torch.arange(_BLOCK)
+    rows = torch.cos(math.pi * (2 * places[None] + 1) * places[:, None] / (2 * _BLOCK)) * (2 / _BLOCK) ** 0.5
+    rows[0] /= 2**0.5
+    return torch.einsum("ui,vj->uvij", rows, rows).flatten(0, 1)
 
 
 def build_conv(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:

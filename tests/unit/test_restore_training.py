@@ -12,9 +12,10 @@ import skimage.data
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from scipy.fft import dctn
 
 from celebahq_tools.errors import ConfigError, InputError, StoreError
-from celebahq_tools.restore import load_restorer
+from celebahq_tools.restore import load_restorer, rednet
 from celebahq_tools.restore.architectures import NAMES, build_net
 from celebahq_tools.restore.training.batches import BatchMaker
 from celebahq_tools.restore.training.checkpoint import read_run_checkpoint
@@ -25,6 +26,7 @@ from celebahq_tools.restore.training.losses import (
     generator_loss,
     matching_loss,
     measure_distance,
+    measure_log_error,
     measure_tempered_distance,
 )
 from celebahq_tools.restore.training.muon import orthogonalize
@@ -270,6 +272,9 @@ def test_losses_against_formulas_written_out() -> None:
     assert found == pytest.approx((first + second) / 2, rel=1e-3)
     found = measure_tempered_distance(pair, torch.zeros(2, 3, 2, 2), damaged, power=1).item()
     assert found == pytest.approx((1e-3 / (0.3 + 1 / 255) + 0.1 / (1e-3 + 1 / 255)) / 2, rel=1e-3)
+    # Minus PSNR in nepers: 20 dB are an error of 0.1; an example that is right counts as half a level off.
+    assert measure_log_error(restored, truth).item() == pytest.approx(-20 * np.log(10) / 10, abs=1e-3)
+    assert measure_log_error(truth, truth).item() == pytest.approx(2 * np.log(0.5 / 255), rel=1e-5)
     real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 1.0])
     # Mean scores 1 and 0: truths are compared with 0, outputs with 1.
     expected = 0.5 * (
@@ -278,6 +283,20 @@ def test_losses_against_formulas_written_out() -> None:
     assert discriminator_loss(real, fake).item() == pytest.approx(expected, rel=1e-5)
     assert generator_loss(real, fake).item() == pytest.approx(discriminator_loss(fake, real).item())
     assert matching_loss([torch.ones(2, 2)], [torch.full((2, 2), 1.5)]).item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_the_spectrum_is_the_dct_of_every_block() -> None:
+    image = np.random.default_rng(0).normal(size=(2, 3, 16, 24))
+    net = rednet.Spectrum(1)
+    for colour, row, column, u, v in ((0, 0, 0, 0, 0), (1, 1, 2, 7, 3), (2, 0, 1, 0, 5)):
+        with torch.no_grad():
+            net.mix.weight.zero_()
+            net.mix.bias.zero_()
+            net.mix.weight[0, colour * 64 + 8 * u + v] = 1
+            found = net(torch.from_numpy(image).float())[1, 0, row, column].item()
+        block = image[1, colour, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+        # On a logarithmic scale with the coefficient's sign; float32 sums of 64 products.
+        assert found == pytest.approx(0.4 * np.arcsinh(60 * dctn(block, norm="ortho")[u, v]), rel=1e-4)
 
 
 def test_the_rate_rises_stays_and_falls(config: RestoreTrainConfig) -> None:
@@ -314,6 +333,7 @@ def test_every_net_starts_as_doing_nothing_and_fits_the_limit(name: str) -> None
         ({"downscale": 0.5}, "downscale 0.5"),
         ({"photos": ()}, "no photographs"),
         ({"optimizer": "sgd"}, "optimizer 'sgd'"),
+        ({"loss": "l1"}, "loss 'l1'"),
         ({"seed": -1}, "seed -1"),
     ],
 )

@@ -12,6 +12,7 @@ from celebahq_tools.restore import rednet, srnet
 Task: TypeAlias = Literal["dejpeg", "sr"]
 TASKS: tuple[Task, ...] = get_args(Task)
 OPTIMIZERS = ("muon", "adam")
+LOSSES = ("distance", "psnr")
 DEFAULT_NETS: dict[Task, str] = {"dejpeg": "rednet-s", "sr": "srres-s"}
 _VARIANTS: dict[Task, tuple[str, ...]] = {"dejpeg": tuple(rednet.VARIANTS), "sr": tuple(srnet.VARIANTS)}
 
@@ -35,7 +36,8 @@ class RestoreTrainConfig:
         warmup: Steps over which the rate rises.
         decay: Part of the steps, at the end, over which the rate falls to nothing along a cosine.
         average: Decay per step of the running average of the weights, which is what is measured and exported.
-        temper: For ``dejpeg``: power of a patch's damage by which its distance to the truth is divided.
+        loss: ``distance``, or ``psnr``, the logarithm of the squared error.
+        temper: For ``dejpeg`` by distance: power of a patch's damage by which its distance to the truth is divided.
         adversarial: Weight of the adversarial loss; 0 trains on the distance to the truth alone.
         matching: Weight of the distance between the discriminator's features of output and truth.
         discriminator_rate: Learning rate of the discriminator.
@@ -65,6 +67,7 @@ class RestoreTrainConfig:
     warmup: int = 200
     decay: float = 0.4
     average: float = 0.999
+    loss: str = "distance"
     temper: float = 0.5
     adversarial: float = 0.0
     matching: float = 0.0
@@ -90,6 +93,8 @@ class RestoreTrainConfig:
             raise ConfigError(f"net {self.net!r} is none for {self.task}{suggest(str(self.net), known)}")
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(f"optimizer {self.optimizer!r}{suggest(self.optimizer, OPTIMIZERS)}")
+        if self.loss not in LOSSES:
+            raise ConfigError(f"loss {self.loss!r}{suggest(self.loss, LOSSES)}")
         for name in ("steps", "batch", "checkpoint_every", "validate_every", "keep", "discriminator_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be at least 1")

@@ -15,6 +15,7 @@ from celebahq_tools.restore.training.losses import (
     generator_loss,
     matching_loss,
     measure_distance,
+    measure_log_error,
     measure_tempered_distance,
 )
 from celebahq_tools.restore.training.muon import Muon
@@ -65,7 +66,9 @@ class Stepper:
         restored = self.net(damaged)
         figures = {"distance": measure_distance(restored, truth)}
         loss = figures["distance"]
-        if self.config.task == "dejpeg":
+        if self.config.loss == "psnr":
+            figures["log_error"] = loss = measure_log_error(restored, truth)
+        elif self.config.task == "dejpeg":
             figures["tempered"] = loss = measure_tempered_distance(restored, truth, damaged, self.config.temper)
         if self.discriminator is not None and self.d_optimizer is not None:
             for group in self.d_optimizer.param_groups:

@@ -1,0 +1,74 @@
+"""Shows where a restoration net does worst: the crops on which it gains least over doing nothing, or over bicubic.
+
+python -m benchmarks.restoration_failures photos/held-out rednet-l --task dejpeg --out docs/images/rednet-l-failures.jpg
+python -m benchmarks.restoration_failures photos/held-out srres-m --task sr --out docs/images/srres-m-failures.jpg
+
+One row a crop, the worst first, with its gain in dB; columns: the JPEG (or bicubic of the small JPEG), the net's result,
+the truth, and ``--beside``'s results. One crop a photograph, at its most detailed place.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from celebahq_tools.restore import load_restorer
+from celebahq_tools.restore.evaluation import Bicubic, Damage, cut_crops
+from celebahq_tools.restore.srnet import SCALE
+from celebahq_tools.restore.training.photographs import list_photographs, load_photographs
+from celebahq_tools.restore.training.validation import measure_psnr
+from celebahq_tools.types import Pixels
+
+SHOWN = 4
+SHOWN_SIDE = 256
+HEADER = 24
+
+
+def main() -> None:
+    """Restore all crops, print the gains, draw the worst."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("net", help="name or weight file")
+    parser.add_argument("--task", choices=["dejpeg", "sr"], required=True)
+    parser.add_argument("--beside", nargs="*", default=[], help="other nets to show, not to choose by")
+    parser.add_argument("--quality", type=int, default=40)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    scale = SCALE if options.task == "sr" else 1
+    damage = Damage(f"q{options.quality}", options.quality, reduction=scale)
+    before = Bicubic(scale)
+    restorers = [load_restorer(options.task, name, device="cpu") for name in (options.net, *options.beside)]
+    found: list[tuple[float, str, list[Pixels]]] = []
+    for photograph in load_photographs(list_photographs([options.photos]), downscale=1, min_side=SHOWN_SIDE + 16):
+        for piece in cut_crops([photograph], SHOWN_SIDE, 1):
+            damaged, truth = damage.apply(piece, SHOWN_SIDE)
+            plain = before.restore(damaged)
+            results = [restorer.restore(damaged) for restorer in restorers]
+            gain = measure_psnr(truth, results[0]) - measure_psnr(truth, plain)
+            found.append((gain, photograph.path.name, [plain, results[0], truth, *results[1:]]))
+            print(f"{gain:+.2f} dB  {photograph.path.name}", flush=True)
+    found.sort(key=lambda item: item[0])
+    titles = [f"{before.name} q{options.quality}", options.net, "truth", *options.beside]
+    draw(found[:SHOWN], titles, options.out)
+
+
+def draw(rows: list[tuple[float, str, list[Pixels]]], titles: list[str], path: Path) -> None:
+    """Save a sheet of pictures, one row a crop."""
+    height = SHOWN_SIDE + HEADER
+    sheet = Image.new("RGB", (SHOWN_SIDE * len(titles), HEADER + height * len(rows)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        pen.text((column * SHOWN_SIDE + 4, 6), title, fill="black")
+    for row, (gain, name, pictures) in enumerate(rows):
+        top = HEADER + row * height
+        for column, picture in enumerate(pictures):
+            sheet.paste(Image.fromarray(np.ascontiguousarray(picture)), (column * SHOWN_SIDE, top))
+        pen.text((4, top + SHOWN_SIDE + 6), f"{gain:+.2f} dB  {name}", fill="black")
+    sheet.save(path, quality=90)
+
+
+if __name__ == "__main__":
+    main()
