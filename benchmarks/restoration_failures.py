@@ -3,8 +3,8 @@
 python -m benchmarks.restoration_failures photos/held-out rednet-l --task dejpeg --out docs/images/rednet-l-failures.jpg
 python -m benchmarks.restoration_failures photos/held-out srres-m --task sr --out docs/images/srres-m-failures.jpg
 
-One row a crop, the worst first, with its gain in dB; columns: the JPEG (or bicubic of the small JPEG), the net's result,
-the truth, and ``--beside``'s results. One crop a photograph, at its most detailed place.
+One row a crop, the worst first, with its gain in dB; columns: the JPEG (or the small JPEG enlarged by bicubic), the
+net's result, the truth, and ``--beside``'s results. One crop a photograph, at its most detailed place.
 """
 
 from __future__ import annotations

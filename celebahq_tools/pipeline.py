@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from celebahq_tools import __version__
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.build_config import BuildConfig
 from celebahq_tools.dataset_parts import DamagedFaceError, Recipe
-from celebahq_tools.errors import ConfigError, InputError
+from celebahq_tools.errors import InputError
 from celebahq_tools.face_maker import FaceMaker, MadeFace
+from celebahq_tools.folder_lock import lock_folder
 from celebahq_tools.net_devices import serve_build
 from celebahq_tools.plan import Plan, plan_build
 from celebahq_tools.publishing import Publication
@@ -37,7 +37,7 @@ from celebahq_tools.workers import LONE_TRIALS, Crew, DaskCrew, LocalCrew, RayCr
 
 __all__ = ["BuildSummary", "NothingBuiltError", "plan_build", "run_build"]
 
-JOURNAL, LOCK, FACES, TOKEN = "journal.sqlite", "lock", "faces", "token"
+JOURNAL, FACES, TOKEN = "journal.sqlite", "faces", "token"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def run_build(
     plan = plan_build(config)
     work = config.work_folder
     (work / FACES).mkdir(parents=True, exist_ok=True)
-    with _lock_folder(work), Journal(work / JOURNAL) as journal:
+    with lock_folder(work, what="build", option="--work"), Journal(work / JOURNAL) as journal:
         journal.bind_settings(plan.settings)
         with _note_run(journal, plan):
             build = _Build(plan, journal, listener)
@@ -104,17 +104,6 @@ def run_build(
     if not summary.kept:
         raise NothingBuiltError(f"none of {summary.found} photographs gave a face; reasons in {summary.manifest}")
     return summary
-
-
-@contextmanager
-def _lock_folder(work: Path) -> Iterator[None]:
-    """Keep other builds out of a work folder; the system lifts the lock when this process dies."""
-    lock = FileLock(work / LOCK, timeout=0)
-    try:
-        with lock:
-            yield
-    except Timeout:
-        raise ConfigError(f"{work}: another build is running in it; wait for it, or pass another --work") from None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from celebahq_tools.errors import InputError
+from celebahq_tools.folder_lock import LOCK
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.partial_file import CHECKPOINT, count_written
 
@@ -96,7 +97,7 @@ def _name_state(outcome: str, work: Path) -> str:
     if outcome != "running":
         return "finished" if outcome == "finished" else "stopped"
     try:
-        with FileLock(work / "lock", timeout=0):
+        with FileLock(work / LOCK, timeout=0):
             return "killed"
     except Timeout:
         return "running"

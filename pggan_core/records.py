@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.config import config_to_json
+from celebahq_tools.folder_lock import lock_folder
 from celebahq_tools.pictures.canvas import save_picture
 from celebahq_tools.tensor_file import list_checkpoints
 from pggan_core.checkpoint import Checkpoint, name_checkpoint, write_checkpoint
@@ -32,6 +34,8 @@ class Records:
         images_shown: Where the run starts or resumes.
         score: Returns scores by name; None for no scores.
         say: Told what the user should know.
+    Raises:
+        ConfigError: If another process is training in the folder.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class Records:
         say: Callable[[str], None],
     ) -> None:
         self._folder, self._config, self._gallery, self._score = run_dir, config, gallery, score
+        self._held = ExitStack()
+        self._held.enter_context(lock_folder(run_dir, what="training", option="--run-dir"))
         write_text_atomically(run_dir / "config.json", config_to_json(config) + "\n")
         self._log = RunLog(run_dir, images_shown=images_shown, say=say)
 
@@ -94,5 +100,6 @@ class Records:
         self._log.add_grid("reals", grid, images_shown)
 
     def close(self) -> None:
-        """Write out what is buffered."""
+        """Write out what is buffered, and let others into the folder."""
         self._log.close()
+        self._held.close()

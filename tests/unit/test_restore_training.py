@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from scipy.fft import dctn
 
 from celebahq_tools.errors import ConfigError, InputError, StoreError
+from celebahq_tools.folder_lock import lock_folder
 from celebahq_tools.restore import load_restorer, rednet
 from celebahq_tools.restore.architectures import NAMES, build_net
 from celebahq_tools.restore.training.batches import BatchMaker
@@ -175,6 +176,15 @@ def test_a_folder_with_a_run_of_another_net_is_refused(config: RestoreTrainConfi
         path.write_bytes(b"")
     with pytest.raises(StoreError, match="damaged checkpoint"):
         train(config)
+
+
+def test_a_folder_that_is_trained_in_is_refused(config: RestoreTrainConfig) -> None:
+    config.run_dir.mkdir()
+    message = "another training is running in it; wait for it, or pass another --run-dir"
+    held = lock_folder(config.run_dir, what="training", option="--run-dir")
+    with held, pytest.raises(ConfigError, match=message):
+        train(config)
+    assert train(config).steps == config.steps
 
 
 def test_training_lowers_the_distance(config: RestoreTrainConfig) -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from celebahq_tools.errors import InputError, StoreError
+from celebahq_tools.errors import ConfigError, InputError, StoreError
+from celebahq_tools.folder_lock import lock_folder
 from celebahq_tools.store.writer import create_dataset
 from celebahq_tools.tensor_file import list_checkpoints
 from pggan_core.checkpoint import load_generator, read_checkpoint
@@ -66,6 +67,17 @@ def assert_same(a, b):
     assert a.keys() == b.keys()
     different = [name for name in a if not torch.equal(a[name], b[name])]
     assert not different
+
+
+def test_a_folder_that_is_trained_in_is_refused(tmp_path, config):
+    folder = tmp_path / "run"
+    waiting = Trainer(config, folder)
+    message = "another training is running in it; wait for it, or pass another --run-dir"
+    held = lock_folder(folder, what="training", option="--run-dir")
+    with held, pytest.raises(ConfigError, match=message):
+        waiting.run()
+    assert not (folder / "log.jsonl").exists()
+    assert Trainer(config, folder).run()
 
 
 @pytest.mark.parametrize("stop", [40, 64, 72, 96, 136])

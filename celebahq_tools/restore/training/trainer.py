@@ -16,6 +16,7 @@ from torch import nn
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.config import config_to_json
 from celebahq_tools.errors import ConfigError, InputError
+from celebahq_tools.folder_lock import lock_folder
 from celebahq_tools.restore import load_restorer
 from celebahq_tools.restore.architectures import build_net
 from celebahq_tools.restore.checkpoint import read_checkpoint
@@ -80,17 +81,19 @@ def train_restorer(config: RestoreTrainConfig, listener: Listener, *, device: st
     the seed and the step alone, and a checkpoint holds everything else.
 
     Raises:
-        ConfigError: If the device is absent.
+        ConfigError: If the device is absent, or another process is training in the run's folder.
         InputError: If there are too few photographs.
         StoreError: If the folder cannot be written, or holds checkpoints of another net.
         WeightsError: If ``init`` or ``dejpeg`` cannot be loaded.
     """
-    run = _Run(config, listener, resolve_device(device))
-    run.resume()
-    listener.begin(total=config.steps, done=run.step)
-    while run.step < config.steps:
-        run.advance()
-    return run.finish()
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    with lock_folder(config.run_dir, what="training", option="--run-dir"):
+        run = _Run(config, listener, resolve_device(device))
+        run.resume()
+        listener.begin(total=config.steps, done=run.step)
+        while run.step < config.steps:
+            run.advance()
+        return run.finish()
 
 
 class _Run:
@@ -101,7 +104,6 @@ class _Run:
         self.device = device
         self.step = 0
         self.rows: list[dict[str, str]] = []
-        config.run_dir.mkdir(parents=True, exist_ok=True)
         train, held_out = _load_split(config, self.say)
         self.say(f"photographs: {len(train)} to train on, {len(held_out)} to measure on")
         dejpeg = None if config.dejpeg == "none" else load_restorer("dejpeg", config.dejpeg, device="cpu")
