@@ -1,7 +1,7 @@
 """Shows where a restoration net does worst: the crops on which it gains least over doing nothing, or over bicubic.
 
-python -m benchmarks.restoration_failures photos/held-out rednet-l --task dejpeg --out docs/images/rednet-l-failures.jpg
-python -m benchmarks.restoration_failures photos/held-out srres-m --task sr --out docs/images/srres-m-failures.jpg
+python -m benchmarks.restoration_failures rednet-l --task dejpeg --photos photos/held-out --out worst.jpg
+python -m benchmarks.restoration_failures srres-m --task sr --photos photos/held-out/scikit-image_* --out worst.jpg
 
 One row a crop, the worst first, with its gain in dB; columns: the JPEG (or the small JPEG enlarged by bicubic), the
 net's result, the truth, and ``--beside``'s results. One crop a photograph, at its most detailed place.
@@ -30,8 +30,8 @@ HEADER = 24
 def main() -> None:
     """Restore all crops, print the gains, draw the worst."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path)
     parser.add_argument("net", help="name or weight file")
+    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders or files")
     parser.add_argument("--task", choices=["dejpeg", "sr"], required=True)
     parser.add_argument("--beside", nargs="*", default=[], help="other nets to show, not to choose by")
     parser.add_argument("--quality", type=int, default=40)
@@ -42,7 +42,7 @@ def main() -> None:
     before = Bicubic(scale)
     restorers = [load_restorer(options.task, name, device="cpu") for name in (options.net, *options.beside)]
     found: list[tuple[float, str, list[Pixels]]] = []
-    for photograph in load_photographs(list_photographs([options.photos]), downscale=1, min_side=SHOWN_SIDE + 16):
+    for photograph in load_photographs(list_photographs(options.photos), downscale=1, min_side=SHOWN_SIDE + 16):
         for piece in cut_crops([photograph], SHOWN_SIDE, 1):
             damaged, truth = damage.apply(piece, SHOWN_SIDE)
             plain = before.restore(damaged)

@@ -18,7 +18,7 @@ DEFAULT_DEJPEG = "jpeg-resnet"
 DEFAULT_SR = "srres-m"
 
 # Raised whenever a change of code changes pixels or scores, so that an old work folder is not continued.
-PIPELINE_VERSION = "4"
+PIPELINE_VERSION = "5"
 
 
 # What keeps bad faces out, or down; docs/guards.md defines each and measures it.

@@ -12,7 +12,7 @@ from celebahq_tools.restore.tiling import TilePlan
 # In theory a pixel of the de-JPEG net sees over 100 pixels in every direction. How far a change is felt by more than
 # one grey level was measured on photographs (docs/restoration.md), and a margin added.
 _DEJPEG_PLAN = TilePlan(rule=rednet.RULE, halo=48, tile=512)
-_SR_PLAN = TilePlan(rule=srnet.RULE, halo=24, tile=256)
+_SR_PLAN = TilePlan(rule=srnet.RULE, halo=24, tile=384)
 
 
 def build_own(request: RestorerRequest, net_name: str | None = None) -> NetRestorer:

@@ -53,12 +53,22 @@ class TilePlan:
 
     @property
     def _step(self) -> int:
-        """Largest distance between neighbouring tiles: they overlap by twice the halo and start on the grid."""
+        return self._find_step(self.tile)
+
+    def _find_step(self, side: int) -> int:
+        """Return the largest distance between neighbours: they overlap by twice the halo and start on the grid."""
         grid = self.rule.multiple_of
-        return (self.tile - 2 * self.halo) // grid * grid
+        return (side - 2 * self.halo) // grid * grid
+
+    def _shrink(self, length: int, count: int) -> int:
+        """Return the smallest side with which so many tiles still cover an axis: what they overlap by is work lost."""
+        side = self.rule.fit(-(-(length + 2 * self.halo * (count - 1)) // count))
+        while self._find_step(side) * (count - 1) + side < length:
+            side = self.rule.fit(side + 1)
+        return side
 
     def split_axis(self, length: int) -> list[Span]:
-        """Return equal tiles that cover an axis.
+        """Return equal tiles that cover an axis: as few as the largest tile allows, and no larger than that takes.
 
         A tile edge inside the image lies at least ``halo`` away from every pixel kept from that tile. All starts
         are multiples of ``rule.multiple_of``: nets that pixel-unshuffle depend on the phase.
@@ -69,13 +79,14 @@ class TilePlan:
         if length <= self.tile:
             return [Span(0, length, 0, length)]
         count = -(-(length - self.tile) // self._step) + 1
+        side = self._shrink(length, count)
         grid = self.rule.multiple_of
         # Spread evenly instead of leaving a sliver at the end: rounding down to the grid keeps every distance
         # at or below the step, which is on the grid itself.
-        starts = [(length - self.tile) * i // (count - 1) // grid * grid for i in range(count)]
+        starts = [(length - side) * i // (count - 1) // grid * grid for i in range(count)]
         # Neighbours hand over in the middle of their overlap, halo or more away from both edges.
-        cuts = [0, *((b + a + self.tile) // 2 for a, b in pairwise(starts)), length]
-        return [Span(start, start + self.tile, *keep) for start, keep in zip(starts, pairwise(cuts), strict=True)]
+        cuts = [0, *((b + a + side) // 2 for a, b in pairwise(starts)), length]
+        return [Span(start, start + side, *keep) for start, keep in zip(starts, pairwise(cuts), strict=True)]
 
 
 def run_tiled(pixels: Pixels, run: RunNet, *, scale: int, plan: TilePlan, batch: int = 1) -> Pixels:

@@ -94,4 +94,21 @@ def test_memory_is_that_of_one_tile_whatever_the_image() -> None:
         return tile
 
     run_tiled(np.zeros((700, 901, 3), np.uint8), run, scale=1, plan=TilePlan(SizeRule(2), halo=8, tile=128))
-    assert sizes == {(128, 128, 3)}
+    assert sizes == {(114, 128, 3)}
+
+
+@given(plans(), st.integers(1, 200))
+def test_tiles_are_no_larger_than_their_number_takes(plan: TilePlan, length: int) -> None:
+    length = plan.rule.fit(length)
+    spans = plan.split_axis(length)
+    side = spans[0].stop
+    smaller = side - plan.rule.multiple_of
+    if len(spans) > 1 and plan.rule.fit(smaller) == smaller:
+        # Neighbours are at most their side less two halos apart, rounded down to the grid.
+        step = (smaller - 2 * plan.halo) // plan.rule.multiple_of * plan.rule.multiple_of
+        assert smaller + step * (len(spans) - 1) < length
+
+
+def test_a_crop_a_little_larger_than_a_tile_is_not_computed_three_times() -> None:
+    spans = TilePlan(SizeRule(), halo=24, tile=256).split_axis(300)
+    assert [(span.start, span.stop) for span in spans] == [(0, 174), (126, 300)]
