@@ -14,8 +14,7 @@ from celebahq_tools.errors import ConfigError, suggest
 MIN_SIZE, MAX_SIZE = 64, 1024
 
 DEFAULT_DEJPEG = "jpeg-resnet"
-# The better of the two nets by the tables of docs/models/srres-m.md, on JPEGs and after JPEG removal.
-DEFAULT_SR = "srres-m"
+DEFAULT_SR = "realsr-df2k"
 
 # Raised whenever a change of code changes pixels or scores, so that an old work folder is not continued.
 PIPELINE_VERSION = "5"
