@@ -35,7 +35,7 @@ demo: $(STAMP)
 	@rm -rf demo && mkdir demo
 	@echo "==> 1/5 real photographs, public domain, as CelebA would hold them: demo/photos"
 	$(BIN)/celebahq sample demo/photos
-	@echo "==> 2/5 a dataset from them, with the real nets (five to seven minutes on two cores): demo/faces.h5"
+	@echo "==> 2/5 a dataset from them, with the real nets (two to seven minutes on two cores): demo/faces.h5"
 	$(BIN)/celebahq build --in demo/photos --out demo/faces.h5 --guards $(GUARDS)
 	@echo "==> 3/5 pictures to look at: every step of one face, and a contact sheet"
 	$(BIN)/celebahq inspect demo/photos/img_celeba/000007.jpg --out demo/stages.png \
