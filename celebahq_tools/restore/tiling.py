@@ -45,15 +45,11 @@ class TilePlan:
     tile: int
 
     def __post_init__(self) -> None:
-        if self.halo < 0 or self._step < 1 or self.rule.fit(self.tile) != self.tile:
+        if self.halo < 0 or self._find_step(self.tile) < 1 or self.rule.fit(self.tile) != self.tile:
             raise ConfigError(
                 f"tiles of {self.tile} pixels do not work with a halo of {self.halo} and sizes that are multiples of "
                 f"{self.rule.multiple_of} and at least {self.rule.minimum}"
             )
-
-    @property
-    def _step(self) -> int:
-        return self._find_step(self.tile)
 
     def _find_step(self, side: int) -> int:
         """Return the largest distance between neighbours: they overlap by twice the halo and start on the grid."""
@@ -78,7 +74,7 @@ class TilePlan:
         """
         if length <= self.tile:
             return [Span(0, length, 0, length)]
-        count = -(-(length - self.tile) // self._step) + 1
+        count = -(-(length - self.tile) // self._find_step(self.tile)) + 1
         side = self._shrink(length, count)
         grid = self.rule.multiple_of
         # Spread evenly instead of leaving a sliver at the end: rounding down to the grid keeps every distance
