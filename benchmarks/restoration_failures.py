@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw
-
+from benchmarks.picture_sheet import save_sheet
 from celebahq_tools.restore import load_restorer
 from celebahq_tools.restore.evaluation import Bicubic, Damage, cut_crops
 from celebahq_tools.restore.srnet import SCALE
@@ -24,7 +22,6 @@ from celebahq_tools.types import Pixels
 
 SHOWN = 4
 SHOWN_SIDE = 256
-HEADER = 24
 
 
 def main() -> None:
@@ -52,22 +49,9 @@ def main() -> None:
             print(f"{gain:+.2f} dB  {photograph.path.name}", flush=True)
     found.sort(key=lambda item: item[0])
     titles = [f"{before.name} q{options.quality}", options.net, "truth", *options.beside]
-    draw(found[:SHOWN], titles, options.out)
-
-
-def draw(rows: list[tuple[float, str, list[Pixels]]], titles: list[str], path: Path) -> None:
-    """Save a sheet of pictures, one row a crop."""
-    height = SHOWN_SIDE + HEADER
-    sheet = Image.new("RGB", (SHOWN_SIDE * len(titles), HEADER + height * len(rows)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for column, title in enumerate(titles):
-        pen.text((column * SHOWN_SIDE + 4, 6), title, fill="black")
-    for row, (gain, name, pictures) in enumerate(rows):
-        top = HEADER + row * height
-        for column, picture in enumerate(pictures):
-            sheet.paste(Image.fromarray(np.ascontiguousarray(picture)), (column * SHOWN_SIDE, top))
-        pen.text((4, top + SHOWN_SIDE + 6), f"{gain:+.2f} dB  {name}", fill="black")
-    sheet.save(path, quality=90)
+    worst = found[:SHOWN]
+    captions = [f"{gain:+.2f} dB  {name}" for gain, name, _ in worst]
+    save_sheet(titles, [pictures for *_, pictures in worst], options.out, side=SHOWN_SIDE, captions=captions)
 
 
 if __name__ == "__main__":

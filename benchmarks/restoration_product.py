@@ -16,13 +16,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
+from benchmarks.picture_sheet import save_sheet
 from celebahq_tools.store.reader import DatasetReader
 
 SHOWN = 4
 SIDE = 256
-HEADER = 24
 
 
 def main() -> None:
@@ -67,7 +66,9 @@ def main() -> None:
         print(f"| {index + 1:06d} | " + " | ".join(f"{found[index]:.3f}" for found in scores.values()) + " |")
     means = [statistics.mean(found[index] for index in common) for found in scores.values()]
     print("| **mean** | " + " | ".join(f"**{mean:.3f}**" for mean in means) + " |")
-    draw(faces, common[:: max(len(common) // SHOWN, 1)][:SHOWN], arguments.picture)
+    shown = common[:: max(len(common) // SHOWN, 1)][:SHOWN]
+    rows = [[cut_middle(found[index]) for found in faces.values()] for index in shown]
+    save_sheet(list(faces), rows, arguments.picture, side=SIDE)
 
 
 def run(*arguments: object) -> None:
@@ -75,19 +76,10 @@ def run(*arguments: object) -> None:
     subprocess.run([Path(sys.executable).with_name("celebahq"), *map(str, arguments)], check=True)
 
 
-def draw(faces: dict[str, dict[int, np.ndarray]], shown: list[int], path: Path) -> None:
-    """Save the middle of some faces, one row per face, one column per choice."""
-    sheet = Image.new("RGB", (SIDE * len(faces), HEADER + SIDE * len(shown)), "white")
-    text = ImageDraw.Draw(sheet)
-    for column, (label, found) in enumerate(faces.items()):
-        text.text((column * SIDE + 4, 5), label, fill="black", font_size=14)
-        for row, index in enumerate(shown):
-            face = found[index]
-            start = (face.shape[0] - SIDE) // 2
-            middle = Image.fromarray(face[start : start + SIDE, start : start + SIDE])
-            sheet.paste(middle, (column * SIDE, HEADER + row * SIDE))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, quality=90)
+def cut_middle(face: np.ndarray) -> np.ndarray:
+    """Return the middle of a face, at full size."""
+    start = (face.shape[0] - SIDE) // 2
+    return face[start : start + SIDE, start : start + SIDE]
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
-from PIL import Image, ImageDraw
+from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from benchmarks.picture_sheet import save_sheet
 from celebahq_tools.errors import WeightsError
 from celebahq_tools.restore import Kind, load_restorer
 from celebahq_tools.restore.base import Restorer
@@ -94,21 +95,8 @@ def measure_ssim(picture: Path) -> None:
         print(f"| {quality} | " + " | ".join(f"{score:.3f}" for score in scores) + " |")
         if quality == PICTURE_QUALITY:
             labels = [f"64x64 JPEG q{quality}, bicubic", *(f"de-JPEG + {net.name}" for net in nets)]
-            panels = [(f"{labels[i]}: SSIM {scores[i]:.3f}", results[i]) for i in (0, 1)]
-            save_panels([*panels, ("truth, 256x256", truth)], picture)
-
-
-def save_panels(panels: list[tuple[str, Pixels]], path: Path) -> None:
-    """Save images side by side at twice their size (nearest), each under its label."""
-    side, header = 512, 28
-    sheet = Image.new("RGB", (side * len(panels) + 8 * (len(panels) - 1), side + header), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, (label, image) in enumerate(panels):
-        left = index * (side + 8)
-        draw.text((left + 4, 5), label, fill="black", font_size=16)
-        sheet.paste(Image.fromarray(image).resize((side, side), Image.Resampling.NEAREST), (left, header))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, optimize=True)
+            titles = [f"{labels[i]}: SSIM {scores[i]:.3f}" for i in (0, 1)]
+            save_sheet([*titles, "truth, 256x256"], [[*results[:2], truth]], picture, side=512)
 
 
 def measure_reach() -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from celebahq_cli.celebahq_restore_run import measure_swd
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from benchmarks.picture_sheet import save_sheet
 from celebahq_tools.rank.spectrum import score_spectrum
 from celebahq_tools.restore import load_restorer
 from celebahq_tools.restore.base import Restorer
@@ -61,18 +62,11 @@ class Spectrum:
 def draw(pieces: list[Pixels], restorers: list[Restorer], quality: int, path: Path) -> None:
     """Save crops side by side: one row per crop, one column per method, the truth last."""
     damage = next(found for found in list_damages("sr", [quality]) if found.quality == quality)
-    header, side = 22, 2 * SIDE
-    sheet = Image.new("RGB", (side * (len(restorers) + 1), header + side * len(pieces)), "white")
-    text = ImageDraw.Draw(sheet)
-    for row, piece in enumerate(pieces):
+    rows = []
+    for piece in pieces:
         damaged, truth = damage.apply(piece, SIDE)
-        columns = [*((restorer.name, restorer.restore(damaged)) for restorer in restorers), ("truth", truth)]
-        for column, (label, image) in enumerate(columns):
-            text.text((column * side + 4, 4), label, fill="black", font_size=13)
-            large = Image.fromarray(image).resize((side, side), Image.Resampling.NEAREST)
-            sheet.paste(large, (column * side, header + row * side))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, quality=90)
+        rows.append([*(restorer.restore(damaged) for restorer in restorers), truth])
+    save_sheet([*(restorer.name for restorer in restorers), "truth"], rows, path, side=2 * SIDE)
 
 
 def main() -> None:
