@@ -27,7 +27,6 @@ from celebahq_tools.plan import Plan, plan_build
 from celebahq_tools.publishing import Publication
 from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.selection import Choice
-from celebahq_tools.source.item_table import list_indices
 from celebahq_tools.store.encoding import save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
@@ -170,13 +169,13 @@ class _Build:
 
     def make_all(self) -> None:
         """Work on every photograph that the journal does not know yet."""
-        indices = list_indices(self.plan.items)
+        indices = self.plan.items.indices
         pending = indices[~np.isin(indices, self.journal.done(), assume_unique=True)]
         self.listener.begin_stage("faces", total=len(indices), done=len(indices) - len(pending))
         self._make(pending)
         # Only now it is known how many faces each photograph has.
         self.plan = self.plan.add_other_faces(self.journal)
-        indices = list_indices(self.plan.items)
+        indices = self.plan.items.indices
         others = indices[~np.isin(indices, self.journal.done(), assume_unique=True)]
         if len(others):
             self.listener.begin_stage("other faces", total=len(others), done=0)
@@ -192,7 +191,7 @@ class _Build:
             return
         for shard in np.unique(pending // FACES_PER_FOLDER):
             face_path(self.faces, int(shard) * FACES_PER_FOLDER).parent.mkdir(exist_ok=True)
-        places = np.flatnonzero(np.isin(list_indices(self.plan.items), pending, assume_unique=True))
+        places = np.flatnonzero(np.isin(self.plan.items.indices, pending, assume_unique=True))
         # One by one: items are made when a worker comes free for them.
         items = (self.plan.items[int(place)] for place in places)
         token = ""
@@ -238,7 +237,7 @@ class _Build:
                 break
             except DamagedFaceError as error:
                 self.journal.mark_deleted([error.index])
-        part = set(list_indices(self.plan.items).tolist())
+        part = set(self.plan.items.indices.tolist())
         rejected = self.journal.count_reasons(part)
         found, kept = len(part), len(choice.kept)
         out, manifest = self.config.out, manifest_path(self.config.out)
@@ -277,7 +276,7 @@ class _Build:
         self.publication.finish()
 
     def _write_manifest(self, choice: Choice) -> None:
-        part = set(list_indices(self.plan.items).tolist())
+        part = set(self.plan.items.indices.tolist())
         write_manifest(
             manifest_path(self.config.out),
             (record for record in self.journal.records() if record.index in part),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,13 +15,12 @@ from celebahq_tools.restore import Kind, load_restorer
 from celebahq_tools.selection import Choice, choose_faces, choose_listed
 from celebahq_tools.source.celeba import find_landmark_file, list_celeba
 from celebahq_tools.source.detector import WEIGHTS as DETECTOR_WEIGHTS
-from celebahq_tools.source.folder import choose_photo_folder, list_photos, list_photos_with_landmarks, next_faces
-from celebahq_tools.source.item_table import ItemTable, list_indices
+from celebahq_tools.source.folder import choose_photo_folder, list_photos, list_photos_with_landmarks
+from celebahq_tools.source.item_table import ItemTable
 from celebahq_tools.source.selection_file import SelectionRow, read_selection_file
 from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.streams import STREAM_FORMAT
-from celebahq_tools.types import SourceItem
 from celebahq_tools.weights import find_weights, hash_file, list_weights
 
 # Faces waiting in the work folder may exceed the number to keep by this much before the worst are deleted.
@@ -47,7 +45,7 @@ class Plan:
     """
 
     config: BuildConfig
-    items: Sequence[SourceItem]
+    items: ItemTable
     settings: dict[str, str]
     order: NDArray[np.int64] | None = None
 
@@ -55,17 +53,13 @@ class Plan:
         """Return which faces go into the dataset, as far as the journal knows."""
         if self.order is not None:
             return choose_listed(journal, self.order)
-        return choose_faces(
-            journal, self.config.keep, among=list_indices(self.items), duplicates=self.config.duplicates
-        )
+        return choose_faces(journal, self.config.keep, among=self.items.indices, duplicates=self.config.duplicates)
 
     def add_other_faces(self, journal: Journal) -> Plan:
         """Return the plan with the second, third ... faces of all photographs, as far as they are wanted."""
         if self.config.faces == "largest":
             return self
-        found = journal.faces_found()
-        others = [other for item in self.items for other in next_faces(item, found.get(item.index, 0))]
-        return replace(self, items=[*self.items, *others])
+        return replace(self, items=self.items.add_faces(journal.faces_found()))
 
     @property
     def most_kept(self) -> int:
@@ -141,7 +135,7 @@ def plan_build(config: BuildConfig) -> Plan:
     return Plan(config, picked, settings, order)
 
 
-def list_items(config: BuildConfig) -> tuple[Sequence[SourceItem], str]:
+def list_items(config: BuildConfig) -> tuple[ItemTable, str]:
     """Return the photographs of a build, and where their landmarks come from.
 
     Raises:
@@ -184,11 +178,10 @@ def _describe_restorer(kind: Kind, name: str) -> str:
     return name
 
 
-def _pick_items(
-    items: Sequence[SourceItem], rows: list[SelectionRow], select: Path
-) -> tuple[Sequence[SourceItem], NDArray[np.int64]]:
+def _pick_items(items: ItemTable, rows: list[SelectionRow], select: Path) -> tuple[ItemTable, NDArray[np.int64]]:
     """Return the items that a selection names, in source order, and their indices in the selection's order."""
-    by_file = {item.file: item for item in items}
+    wanted = {row.file for row in rows}
+    by_file = {item.file: item for item in items if item.file in wanted}
     missing = [
         row.file
         for row in rows
@@ -201,7 +194,4 @@ def _pick_items(
             f"{', '.join(missing[:_NAMES_SHOWN])}{more}; complete the folder, or take their rows out"
         )
     order = np.array([by_file[row.file].index for row in rows], np.int64)
-    if isinstance(items, ItemTable):
-        return items.take(np.sort(order)), order
-    wanted = set(order.tolist())
-    return [item for item in items if item.index in wanted], order
+    return items.take(np.sort(order)), order

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from celebahq_tools.errors import InputError, RejectionError
-from celebahq_tools.source.item_table import ItemTable
-from celebahq_tools.source.landmark_file import LandmarkRow, iterate_landmark_file
+from celebahq_tools.errors import InputError
+from celebahq_tools.source.item_table import ItemTable, match_rows
+from celebahq_tools.source.landmark_file import iterate_landmark_file
 
 _IMAGE_FOLDERS = ("img_celeba", "Img/img_celeba")
 _LANDMARK_FILES = (
@@ -67,24 +63,10 @@ def list_celeba(folder: Path, landmark_file: Path | None = None) -> ItemTable:
     rows = iterate_landmark_file(landmark_file or find_landmark_file(folder))
     images = find_image_folder(folder)
     try:
-        present = {entry.name for entry in os.scandir(images) if entry.name[0] != "."}
+        present = sorted(entry.name for entry in os.scandir(images) if entry.name[0] != ".")
     except OSError as error:
         raise InputError(f"{images}: cannot list the folder: {error.strerror}") from None
-    items = ItemTable(images, _check_rows(rows, images.name, present))
+    items = ItemTable(images, match_rows(rows, present, images.name))
     if not items:
         raise InputError(f"{folder}: neither landmarks nor photographs in it")
     return items
-
-
-def _check_rows(
-    rows: Iterable[LandmarkRow], folder: str, present: set[str]
-) -> Iterator[tuple[str, NDArray[np.float32] | None, RejectionError | None]]:
-    """Yield what is known of each row's photograph, then of those that no row names."""
-    named: set[str] = set()
-    for row in rows:
-        named.add(row.file)
-        # Also turns away names such as "../secret.jpg": only direct children of the folder are present.
-        missing = None if row.file in present else RejectionError("source", "missing_file", f"not in {folder}/")
-        yield row.file, row.points, missing or row.problem
-    for name in sorted(present - named):
-        yield name, None, RejectionError("landmarks", "missing", "no row names it")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from celebahq_tools.errors import InputError, RejectionError
+from celebahq_tools.errors import InputError
 from celebahq_tools.source.celeba import find_image_folder
-from celebahq_tools.source.landmark_file import LandmarkRow, read_landmark_file
-from celebahq_tools.types import SourceItem
+from celebahq_tools.source.item_table import ItemTable, match_rows
+from celebahq_tools.source.landmark_file import iterate_landmark_file
 
 # Faces of one photograph take consecutive indices when all are wanted: photograph n has n * 100 ... n * 100 + 99.
 MAX_FACES = 100
@@ -31,7 +30,7 @@ def choose_photo_folder(folder: Path) -> Path:
         return folder
 
 
-def list_photos(folder: Path, *, all_faces: bool = False) -> list[SourceItem]:
+def list_photos(folder: Path, *, all_faces: bool = False) -> ItemTable:
     """Return one item per file below a folder, its landmarks to be detected.
 
     Every file is listed whatever its name: what is no photograph becomes a named rejection, so that none is lost
@@ -44,52 +43,27 @@ def list_photos(folder: Path, *, all_faces: bool = False) -> list[SourceItem]:
         InputError: If the folder is missing, cannot be listed, or holds no file.
     """
     images = choose_photo_folder(folder)
-    names = list(_walk(images))
-    if not names:
+    rows = ((name, None, None) for name in _walk(images))
+    items = ItemTable(images, rows, detected=True, most_faces=MAX_FACES if all_faces else 1)
+    if not items:
         raise InputError(f"{images}: no files in it")
-    stride = MAX_FACES if all_faces else 1
-    return [
-        SourceItem(number * stride, _make_printable(name), images / name, None, face=0)
-        for number, name in enumerate(names)
-    ]
+    return items
 
 
-def list_photos_with_landmarks(folder: Path, landmark_file: Path) -> list[SourceItem]:
+def list_photos_with_landmarks(folder: Path, landmark_file: Path) -> ItemTable:
     """Return one item per landmark row, in the file's order, then one per photograph that no row names.
 
     Args:
         folder: The photographs; rows name them by their path below it, with ``/``.
-        landmark_file: As :func:`celebahq_tools.source.landmark_file.read_landmark_file` takes it.
+        landmark_file: As :func:`celebahq_tools.source.landmark_file.iterate_landmark_file` takes it.
     Raises:
         InputError: If the folder or the landmark file cannot be used at all.
     """
     images = choose_photo_folder(folder)
-    rows = read_landmark_file(landmark_file)
-    names = list(_walk(images))
-    present = set(names)
-    named = {row.file for row in rows}
-    missing = RejectionError("landmarks", "missing", "no row names it")
-    rows += [LandmarkRow(name, None, missing) for name in names if name not in named]
-    if not rows:
+    items = ItemTable(images, match_rows(iterate_landmark_file(landmark_file), _walk(images), images.name))
+    if not items:
         raise InputError(f"{folder}: neither landmarks nor photographs in it")
-    items = []
-    for index, row in enumerate(rows):
-        item = SourceItem(index, _make_printable(row.file), images / row.file, row.points, row.problem)
-        if row.file not in present:
-            # Also turns away names such as "../secret.jpg": only files below the folder are present.
-            item = replace(item, problem=RejectionError("source", "missing_file", f"not in {images.name}/"))
-        items.append(item)
     return items
-
-
-def next_faces(item: SourceItem, found: int) -> list[SourceItem]:
-    """Return the items of a photograph's other faces, once it is known how many it has.
-
-    Args:
-        item: The photograph's first face, of :func:`list_photos` with ``all_faces``.
-        found: Faces in the photograph; those beyond :data:`MAX_FACES` are left out.
-    """
-    return [replace(item, index=item.index + face, face=face) for face in range(1, min(found, MAX_FACES))]
 
 
 def sort_naturally(name: str) -> tuple[list[tuple[int, int | str]], str]:
@@ -129,8 +103,3 @@ def _walk(root: Path) -> Iterator[str]:
             else:
                 yield below
         pending += reversed(folders)
-
-
-def _make_printable(name: str) -> str:
-    # A name that is not valid unicode is still listed, in a form that text files can hold.
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")

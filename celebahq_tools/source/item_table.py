@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -10,35 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import RejectionError
+from celebahq_tools.source.landmark_file import LandmarkRow
 from celebahq_tools.types import SourceItem
+
+# Name in the folder, landmarks (5, 2) or None, and problem or None, of a photograph.
+Row = tuple[str, NDArray[np.float32] | None, RejectionError | None]
 
 
 class ItemTable(Sequence[SourceItem]):
     """A sequence of :class:`SourceItem` that makes each one when it is asked for.
 
-    An item costs its name, forty bytes of landmarks and, if it has one, its problem; as objects of their own it would
-    be 1.5 kB.
+    An item costs its name, sixteen bytes, forty bytes of landmarks if the source has any and, if it has one, its
+    problem; as objects of their own it would be 1.5 kB.
 
     Args:
         folder: Where all the photographs lie.
-        rows: Name in the folder, landmarks (5, 2) or None, and problem or None, of each photograph.
+        rows: What is known of each photograph.
+        detected: Whether the landmarks are still to be detected: items then say which face of their photograph they
+            are.
+        most_faces: Room in the numbering for the faces of one photograph: number n has n * most_faces and those after.
     """
 
-    def __init__(
-        self, folder: Path, rows: Iterable[tuple[str, NDArray[np.float32] | None, RejectionError | None]]
-    ) -> None:
+    def __init__(self, folder: Path, rows: Iterable[Row], *, detected: bool = False, most_faces: int = 1) -> None:
         self._folder = folder
-        self._names: list[str] = []
+        self._detected = detected
+        self._most_faces = most_faces
         self._problems: dict[int, RejectionError] = {}
-        points = bytearray()
+        # All names in one piece, since a string object is several times its letters; name n ends at ends[n].
+        names, ends, points = bytearray(), array("q", [0]), bytearray()
         nothing = np.full((5, 2), np.nan, np.float32)
-        for index, (name, landmarks, problem) in enumerate(rows):
-            self._names.append(name)
-            points += (nothing if landmarks is None else landmarks.astype(np.float32)).tobytes()
+        for number, (name, landmarks, problem) in enumerate(rows):
+            names += name.encode("utf-8", "surrogatepass")
+            ends.append(len(names))
+            if not detected:
+                points += (nothing if landmarks is None else landmarks.astype(np.float32)).tobytes()
             if problem is not None:
-                self._problems[index] = problem
-        self._points = np.frombuffer(points, np.float32).reshape(-1, 5, 2)
-        self._order = np.arange(len(self._names))
+                self._problems[number] = problem
+        self._names, self._ends = bytes(names), np.array(ends)
+        self._points = np.frombuffer(bytes(points), np.float32).reshape(-1, 5, 2)
+        self._order = np.arange(len(ends) - 1) * most_faces
 
     @property
     def indices(self) -> NDArray[np.int64]:
@@ -51,6 +62,19 @@ class ItemTable(Sequence[SourceItem]):
         part.__dict__.update(self.__dict__)
         part._order = indices
         return part
+
+    def add_faces(self, found: Mapping[int, int]) -> ItemTable:
+        """Return these items and, after them, the other faces of their photographs.
+
+        Args:
+            found: Faces in a photograph by its first index; those that the numbering has no room for are left out.
+        """
+        others = [
+            index + face
+            for index in self._order.tolist()
+            for face in range(1, min(found.get(index, 0), self._most_faces))
+        ]
+        return self.take(np.concatenate([self._order, np.array(others, np.int64)]))
 
     def __len__(self) -> int:
         return len(self._order)
@@ -65,16 +89,34 @@ class ItemTable(Sequence[SourceItem]):
         if isinstance(place, slice):
             return self.take(self._order[place])
         index = int(self._order[place])
-        name = self._names[index]
-        points = self._points[index]
+        number, face = divmod(index, self._most_faces)
+        name = self._names[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogatepass")
         # A name that is not valid unicode is still listed, in a form that text files can hold.
         listed = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        problem = self._problems.get(number)
+        if self._detected:
+            return SourceItem(index, listed, self._folder / name, None, problem, face)
+        points = self._points[number]
         landmarks = None if np.isnan(points[0, 0]) else points
-        return SourceItem(index, listed, self._folder / name, landmarks, self._problems.get(index))
+        return SourceItem(index, listed, self._folder / name, landmarks, problem)
 
 
-def list_indices(items: Sequence[SourceItem]) -> NDArray[np.int64]:
-    """Return the source indices of items, in order."""
-    if isinstance(items, ItemTable):
-        return items.indices
-    return np.fromiter((item.index for item in items), np.int64, len(items))
+def match_rows(rows: Iterable[LandmarkRow], photos: Iterable[str], folder: str) -> Iterator[Row]:
+    """Yield what is known of each landmark row's photograph, then of the photographs that no row names.
+
+    Args:
+        rows: In the landmark file's order.
+        photos: Names of all photographs, in the order in which those without a row are to come.
+        folder: Where they lie, for the message.
+    """
+    is_named = dict.fromkeys(photos, False)
+    for row in rows:
+        # Also turns away names such as "../secret.jpg": only what was found in the folder is there.
+        if row.file in is_named:
+            is_named[row.file] = True
+            yield row.file, row.points, row.problem
+        else:
+            yield row.file, row.points, RejectionError("source", "missing_file", f"not in {folder}/")
+    for name, named in is_named.items():
+        if not named:
+            yield name, None, RejectionError("landmarks", "missing", "no row names it")

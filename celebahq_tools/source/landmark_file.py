@@ -57,6 +57,7 @@ def iterate_landmark_file(path: Path) -> Iterator[LandmarkRow]:
     # Twice: a row can be told to be a repeat only when all names are known.
     seen: set[str] = set()
     repeats = Counter(row.file for row in read(path, text) if row.file in seen or seen.add(row.file))  # type: ignore[func-returns-value]
+    del seen  # of a large file the largest part of what it takes
     for row in read(path, text):
         yield _mark_repeat(row, 1 + repeats[row.file])
 

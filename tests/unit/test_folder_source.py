@@ -12,7 +12,6 @@ from celebahq_tools.source.folder import (
     MAX_FACES,
     list_photos,
     list_photos_with_landmarks,
-    next_faces,
     sort_naturally,
 )
 
@@ -81,12 +80,12 @@ def test_natural_order_tells_apart_names_that_differ_only_in_zeros():
 
 def test_every_face_of_a_photograph_has_an_index_of_its_own(tmp_path):
     make_files(tmp_path, "1.jpg", "2.jpg")
-    first, second = list_photos(tmp_path, all_faces=True)
+    photos = list_photos(tmp_path, all_faces=True)
+    first, second = photos
     assert (first.index, second.index) == (0, MAX_FACES)
-    others = next_faces(second, 3)
+    others = photos.add_faces({0: 1, MAX_FACES: 3})[2:]
     assert [(item.index, item.face, item.file) for item in others] == [(101, 1, "2.jpg"), (102, 2, "2.jpg")]
-    assert not next_faces(first, 1)
-    assert next_faces(first, 10_000)[-1].index == MAX_FACES - 1
+    assert photos.add_faces({0: 10_000})[-1].index == MAX_FACES - 1
 
 
 def test_landmark_rows_name_files_by_their_path_and_the_rest_is_listed_after_them(tmp_path):

@@ -1,9 +1,10 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 
 from celebahq_tools.errors import RejectionError
-from celebahq_tools.source.item_table import ItemTable, list_indices
+from celebahq_tools.source.item_table import ItemTable
 
 POINTS = np.arange(10, dtype=np.float32).reshape(5, 2)
 GREY = RejectionError("landmarks", "missing")
@@ -35,6 +36,20 @@ def test_parts_keep_the_source_indices():
     table = make_table()
     assert [item.index for item in table[1:3]] == [1, 2]
     assert [item.file for item in table.take(np.array([0, 3]))[1:]] == ["d.jpg"]
-    assert list_indices(table[2:]).tolist() == [2, 3]
-    assert list_indices([table[3], table[0]]).tolist() == [3, 0]
+    assert table[2:].indices.tolist() == [2, 3]
     assert table[-1].index == 3
+
+
+def test_a_surrogate_that_no_file_system_makes_is_kept_too():
+    (item,) = ItemTable(Path("photos"), [("a\ud800.jpg", None, GREY)])
+    assert (item.file, item.path.name) == ("a\\ud800.jpg", "a\ud800.jpg")
+
+
+def test_a_hundred_thousand_photographs_take_a_few_megabytes():
+    rows = ((f"{number:06d}.jpg", POINTS, None) for number in range(100_000))
+    tracemalloc.start()
+    table = ItemTable(Path("photos"), rows)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    # Ten letters, sixteen bytes and forty bytes each; objects would be 150 MB.
+    assert held < 66 * len(table) + 100_000
