@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -81,7 +82,7 @@ class _Hdf5Source:
         return _select_level(self._reader.read(indices, height=above), height)
 
 
-class _EncodedSource:
+class _EncodedSource(ABC):
     """Encoded image files of equal size, decoded on every read."""
 
     labels: NDArray[np.float32] | None = None
@@ -113,8 +114,9 @@ class _EncodedSource:
             images.append(next(mip for mip in compute_mips(pixels) if mip.shape[1] == height))
         return np.stack(images)
 
+    @abstractmethod
     def _open(self, name: str) -> bytes:
-        raise NotImplementedError
+        """Return the bytes of an image's file."""
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         name = self._names[index]
