@@ -38,4 +38,4 @@ def save_sheet(
         if captions:
             write_caption(sheet, (4, top + side + 5), captions[row], size=13)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, quality=90)
+    sheet.save(path, quality=90, optimize=True)

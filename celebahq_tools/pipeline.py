@@ -169,17 +169,20 @@ class _Build:
 
     def make_all(self) -> None:
         """Work on every photograph that the journal does not know yet."""
-        indices = self.plan.items.indices
-        pending = indices[~np.isin(indices, self.journal.done(), assume_unique=True)]
-        self.listener.begin_stage("faces", total=len(indices), done=len(indices) - len(pending))
+        pending, total = self._list_pending(), len(self.plan.items)
+        self.listener.begin_stage("faces", total=total, done=total - len(pending))
         self._make(pending)
         # Only now it is known how many faces each photograph has.
         self.plan = self.plan.add_other_faces(self.journal)
-        indices = self.plan.items.indices
-        others = indices[~np.isin(indices, self.journal.done(), assume_unique=True)]
+        others = self._list_pending()
         if len(others):
             self.listener.begin_stage("other faces", total=len(others), done=0)
             self._make(others)
+
+    def _list_pending(self) -> NDArray[np.int64]:
+        """Return the indices of the plan's items that the journal does not know yet."""
+        indices = self.plan.items.indices
+        return indices[~np.isin(indices, self.journal.done(), assume_unique=True)]
 
     def _make(self, pending: NDArray[np.int64]) -> None:
         """Work on photographs and record what becomes of them, deleting the worst faces when too many wait.
@@ -191,9 +194,8 @@ class _Build:
             return
         for shard in np.unique(pending // FACES_PER_FOLDER):
             face_path(self.faces, int(shard) * FACES_PER_FOLDER).parent.mkdir(exist_ok=True)
-        places = np.flatnonzero(np.isin(self.plan.items.indices, pending, assume_unique=True))
         # One by one: items are made when a worker comes free for them.
-        items = (self.plan.items[int(place)] for place in places)
+        items = iter(self.plan.items.take(pending))
         token = ""
         local = self.config.backend == "loky"
         if not local:

@@ -10,7 +10,7 @@ from pathlib import Path
 from celebahq_tools.errors import InputError
 from celebahq_tools.source.celeba import find_image_folder
 from celebahq_tools.source.item_table import ItemTable, match_rows
-from celebahq_tools.source.landmark_file import iterate_landmark_file
+from celebahq_tools.source.landmark_file import LandmarkRow, iterate_landmark_file
 
 # Faces of one photograph take consecutive indices when all are wanted: photograph n has n * 100 ... n * 100 + 99.
 MAX_FACES = 100
@@ -43,7 +43,7 @@ def list_photos(folder: Path, *, all_faces: bool = False) -> ItemTable:
         InputError: If the folder is missing, cannot be listed, or holds no file.
     """
     images = choose_photo_folder(folder)
-    rows = ((name, None, None) for name in _walk(images))
+    rows = (LandmarkRow(name, None) for name in _walk(images))
     items = ItemTable(images, rows, detected=True, most_faces=MAX_FACES if all_faces else 1)
     if not items:
         raise InputError(f"{images}: no files in it")

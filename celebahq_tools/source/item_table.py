@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
@@ -14,9 +15,6 @@ from celebahq_tools.errors import RejectionError
 from celebahq_tools.source.landmark_file import LandmarkRow
 from celebahq_tools.types import SourceItem
 
-# Name in the folder, landmarks (5, 2) or None, and problem or None, of a photograph.
-Row = tuple[str, NDArray[np.float32] | None, RejectionError | None]
-
 
 class ItemTable(Sequence[SourceItem]):
     """A sequence of :class:`SourceItem` that makes each one when it is asked for.
@@ -26,13 +24,15 @@ class ItemTable(Sequence[SourceItem]):
 
     Args:
         folder: Where all the photographs lie.
-        rows: What is known of each photograph.
+        rows: What is known of each photograph, by its name in the folder.
         detected: Whether the landmarks are still to be detected: items then say which face of their photograph they
             are.
         most_faces: Room in the numbering for the faces of one photograph: number n has n * most_faces and those after.
     """
 
-    def __init__(self, folder: Path, rows: Iterable[Row], *, detected: bool = False, most_faces: int = 1) -> None:
+    def __init__(
+        self, folder: Path, rows: Iterable[LandmarkRow], *, detected: bool = False, most_faces: int = 1
+    ) -> None:
         self._folder = folder
         self._detected = detected
         self._most_faces = most_faces
@@ -40,13 +40,13 @@ class ItemTable(Sequence[SourceItem]):
         # All names in one piece, since a string object is several times its letters; name n ends at ends[n].
         names, ends, points = bytearray(), array("q", [0]), bytearray()
         nothing = np.full((5, 2), np.nan, np.float32)
-        for number, (name, landmarks, problem) in enumerate(rows):
-            names += name.encode("utf-8", "surrogatepass")
+        for number, row in enumerate(rows):
+            names += row.file.encode("utf-8", "surrogatepass")
             ends.append(len(names))
             if not detected:
-                points += (nothing if landmarks is None else landmarks.astype(np.float32)).tobytes()
-            if problem is not None:
-                self._problems[number] = problem
+                points += (nothing if row.points is None else row.points.astype(np.float32)).tobytes()
+            if row.problem is not None:
+                self._problems[number] = row.problem
         self._names, self._ends = bytes(names), np.array(ends)
         self._points = np.frombuffer(bytes(points), np.float32).reshape(-1, 5, 2)
         self._order = np.arange(len(ends) - 1) * most_faces
@@ -101,8 +101,8 @@ class ItemTable(Sequence[SourceItem]):
         return SourceItem(index, listed, self._folder / name, landmarks, problem)
 
 
-def match_rows(rows: Iterable[LandmarkRow], photos: Iterable[str], folder: str) -> Iterator[Row]:
-    """Yield what is known of each landmark row's photograph, then of the photographs that no row names.
+def match_rows(rows: Iterable[LandmarkRow], photos: Iterable[str], folder: str) -> Iterator[LandmarkRow]:
+    """Yield the rows, those whose photograph is missing with that problem, then one per photograph that no row names.
 
     Args:
         rows: In the landmark file's order.
@@ -114,9 +114,9 @@ def match_rows(rows: Iterable[LandmarkRow], photos: Iterable[str], folder: str) 
         # Also turns away names such as "../secret.jpg": only what was found in the folder is there.
         if row.file in is_named:
             is_named[row.file] = True
-            yield row.file, row.points, row.problem
+            yield row
         else:
-            yield row.file, row.points, RejectionError("source", "missing_file", f"not in {folder}/")
+            yield replace(row, problem=RejectionError("source", "missing_file", f"not in {folder}/"))
     for name, named in is_named.items():
         if not named:
-            yield name, None, RejectionError("landmarks", "missing", "no row names it")
+            yield LandmarkRow(name, None, RejectionError("landmarks", "missing", "no row names it"))

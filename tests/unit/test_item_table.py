@@ -5,6 +5,7 @@ import numpy as np
 
 from celebahq_tools.errors import RejectionError
 from celebahq_tools.source.item_table import ItemTable
+from celebahq_tools.source.landmark_file import LandmarkRow
 
 POINTS = np.arange(10, dtype=np.float32).reshape(5, 2)
 GREY = RejectionError("landmarks", "missing")
@@ -17,7 +18,7 @@ def make_table():
         ("c.jpg", POINTS + 1, GREY),
         ("d.jpg", POINTS + 2, None),
     ]
-    return ItemTable(Path("photos"), iter(rows))
+    return ItemTable(Path("photos"), (LandmarkRow(*row) for row in rows))
 
 
 def test_items_come_out_as_they_went_in():
@@ -41,12 +42,12 @@ def test_parts_keep_the_source_indices():
 
 
 def test_a_surrogate_that_no_file_system_makes_is_kept_too():
-    (item,) = ItemTable(Path("photos"), [("a\ud800.jpg", None, GREY)])
+    (item,) = ItemTable(Path("photos"), [LandmarkRow("a\ud800.jpg", None, GREY)])
     assert (item.file, item.path.name) == ("a\\ud800.jpg", "a\ud800.jpg")
 
 
 def test_a_hundred_thousand_photographs_take_a_few_megabytes():
-    rows = ((f"{number:06d}.jpg", POINTS, None) for number in range(100_000))
+    rows = (LandmarkRow(f"{number:06d}.jpg", POINTS) for number in range(100_000))
     tracemalloc.start()
     table = ItemTable(Path("photos"), rows)
     held = tracemalloc.get_traced_memory()[0]
