@@ -21,7 +21,14 @@ from celebahq_tools.restore.architectures import NAMES, build_net
 from celebahq_tools.restore.training.batches import BatchMaker
 from celebahq_tools.restore.training.checkpoint import read_run_checkpoint
 from celebahq_tools.restore.training.config import RestoreTrainConfig
-from celebahq_tools.restore.training.degradations import ROOM, compress, damage_for_dejpeg, damage_for_sr, vary_piece
+from celebahq_tools.restore.training.degradations import (
+    ROOM,
+    compress,
+    damage_for_dejpeg,
+    damage_for_sr,
+    draw_quality,
+    vary_piece,
+)
 from celebahq_tools.restore.training.losses import (
     discriminator_loss,
     generator_loss,
@@ -243,6 +250,16 @@ def test_jpeg_damage_covers_qualities_grids_and_clean_patches() -> None:
     assert min(error for error in errors if error) < 2.5  # quality 95
 
 
+def test_strong_odds_move_qualities_from_even_over_the_range_to_even_over_its_logarithm() -> None:
+    rng = np.random.default_rng(0)
+    even, strong = ([draw_quality(rng, 5, 95, odds) for _ in range(4000)] for odds in (0.0, 1.0))
+    assert min(even) == min(strong) == 5
+    assert max(even) == 95
+    # The medians are the arithmetic and the geometric mean of 5 and 95; 4,000 draws are within 5 % of them.
+    assert np.median(even) == pytest.approx(50, rel=0.05)
+    assert np.median(strong) == pytest.approx(np.sqrt(5 * 95), rel=0.05)
+
+
 def test_sr_damage_shows_the_same_place_at_a_quarter_of_the_size() -> None:
     side = (32 + ROOM) * 4
     piece = np.ascontiguousarray(skimage.data.astronaut()[:side, 100 : 100 + side])
@@ -340,6 +357,7 @@ def test_every_net_starts_as_doing_nothing_and_fits_the_limit(name: str) -> None
         ({"steps": 0}, "steps 0"),
         ({"rate": 0.0}, "rate 0.0"),
         ({"jpeg_odds": 1.5}, "jpeg_odds 1.5"),
+        ({"strong_odds": -0.1}, "strong_odds -0.1"),
         ({"downscale": 0.5}, "downscale 0.5"),
         ({"photos": ()}, "no photographs"),
         ({"optimizer": "sgd"}, "optimizer 'sgd'"),

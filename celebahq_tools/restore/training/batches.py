@@ -41,7 +41,7 @@ class BatchMaker:
         config = self.config
         piece = vary_piece(rng, self.sampler.draw(rng, source_side(config.patch, config.scale)), config.vary)
         if config.task == "dejpeg":
-            return damage_for_dejpeg(rng, piece, config.patch)
+            return damage_for_dejpeg(rng, piece, config.patch, config.strong_odds)
         pair = damage_for_sr(rng, piece, config.patch, config.scale, config.jpeg_odds)
         if self.dejpeg is not None and rng.random() < 0.5:
             pair = Pair(self.dejpeg.restore(np.ascontiguousarray(pair.damaged)), pair.truth)

@@ -64,9 +64,9 @@ def compress(pixels: Pixels, quality: int, subsampling: str = "4:2:0") -> Pixels
     return np.asarray(Image.open(buffer))
 
 
-def draw_quality(rng: np.random.Generator, low: int, high: int) -> int:
-    """Return a JPEG quality: half the time even over the range, else even over its logarithm."""
-    if rng.random() < 0.5:
+def draw_quality(rng: np.random.Generator, low: int, high: int, strong_odds: float = 0.5) -> int:
+    """Return a JPEG quality: even over its logarithm with the odds given, else even over the range."""
+    if rng.random() >= strong_odds:
         return int(rng.integers(low, high + 1))
     return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
@@ -104,7 +104,7 @@ def vary_piece(rng: np.random.Generator, piece: Pixels, odds: float) -> Pixels:
     return np.ascontiguousarray(np.clip(np.rint(values * 255), 0, 255).astype(np.uint8))
 
 
-def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int) -> Pair:
+def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int, strong_odds: float = 0.5) -> Pair:
     """Return a JPEG patch with its truth: quality 5 to 95, colour 4:2:0 or full, sometimes twice, sometimes clean.
 
     Nine of ten patches start on the JPEG's 8x8 grid, where restorers bring their images; the others anywhere.
@@ -113,6 +113,7 @@ def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int) -> Pa
         rng: Decides everything.
         piece: Clean, shape (patch + 24, patch + 24, 3).
         patch: Side of the patch.
+        strong_odds: How often the quality is even over its logarithm, of which half lies below 22, not over the range.
     """
     damaged = piece
     if rng.random() >= _CLEAN_ODDS:
@@ -121,7 +122,8 @@ def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int) -> Pa
             rolled = np.roll(damaged, shifts, axis=(0, 1))
             before = compress(np.ascontiguousarray(rolled), draw_quality(rng, 30, 95), _draw_subsampling(rng))
             damaged = np.roll(before, (-shifts[0], -shifts[1]), axis=(0, 1))
-        damaged = compress(np.ascontiguousarray(damaged), draw_quality(rng, 5, 95), _draw_subsampling(rng))
+        quality = draw_quality(rng, 5, 95, strong_odds)
+        damaged = compress(np.ascontiguousarray(damaged), quality, _draw_subsampling(rng))
     top, left = _draw_corner(rng, piece.shape[0] - patch)
     window = (slice(top, top + patch), slice(left, left + patch))
     return Pair(damaged[window], piece[window])
