@@ -6,12 +6,12 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from celebahq_tools.atomic import sync_to_disk
 from celebahq_tools.dataset_parts import Recipe, Tables, write_next_part
@@ -27,7 +27,6 @@ from celebahq_tools.store.partial_file import (
     matches_checkpoint,
     restore_file,
     save_checkpoint,
-    take_checkpoint,
 )
 from celebahq_tools.store.waiting import face_path
 from celebahq_tools.types import ProgressListener
@@ -117,7 +116,7 @@ class Publication:
                 "complete": end == len(kept),
                 "emptying": False,
             }
-            self._keep_checkpoint(take_checkpoint(self._file, np.array(kept[:end], np.int64), facts))
+            self._take_checkpoint(self._file, np.array(kept[:end], np.int64), facts)
             self._source = self._file
             self._delete_waiting(kept[done:end])
             done = end
@@ -179,9 +178,8 @@ class Publication:
         self._listener.begin_stage("faces back", total=len(missing), done=0)
         cut = not self._finished
         if cut:
-            checkpoint = replace(checkpoint, facts={**checkpoint.facts, "emptying": True})
-            self._keep_checkpoint(checkpoint)
             restore_file(source, checkpoint)
+            checkpoint = self._take_checkpoint(source, checkpoint.written, {**checkpoint.facts, "emptying": True})
         extents = list_extents(source)
         written = checkpoint.written.tolist()
         length, size = checkpoint.facts["recipe"]["part_length"], checkpoint.facts["recipe"]["size"]
@@ -231,9 +229,9 @@ class Publication:
         else:
             restore_file(self._file, self._checkpoint)
 
-    def _keep_checkpoint(self, checkpoint: Checkpoint) -> None:
-        save_checkpoint(self._checkpoint_path, checkpoint)
-        self._checkpoint = checkpoint
+    def _take_checkpoint(self, file: Path, written: NDArray[np.int64], facts: Mapping[str, Any]) -> Checkpoint:
+        self._checkpoint = save_checkpoint(self._checkpoint_path, file, written, facts)
+        return self._checkpoint
 
     def _forget(self) -> None:
         """Drop checkpoint and unfinished file, neither of which is needed any more."""

@@ -8,14 +8,16 @@ those bytes back gives the closed file again, bit for bit, whatever was written 
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import sys
 import zipfile
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -25,6 +27,8 @@ from celebahq_tools.atomic import sync_to_disk, write_atomically
 
 CHECKPOINT = "dataset.checkpoint"
 """Name of a build's checkpoint in its work folder."""
+_CONTENT = "content"
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,28 +36,36 @@ class Checkpoint:
     """A closed HDF5 file at some length, without the chunks that never change again.
 
     Attributes:
+        path: Where the checkpoint is saved, with the bytes that later writes may change: too many to be held in memory.
         facts: What its owner wants to remember; JSON.
         written: Source indices of the images in the file, in their order.
         length: Bytes of the file.
-        starts, sizes: (K,) int64: where the bytes lie that later writes may change, ascending.
-        content: uint8: those bytes, one piece after the other.
+        starts, sizes: (K,) int64: where those bytes lie, ascending.
     """
 
+    path: Path
     facts: Mapping[str, Any]
     written: NDArray[np.int64]
     length: int
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    content: NDArray[np.uint8]
+
+    @property
+    def pieces(self) -> Iterator[tuple[int, int]]:
+        """Start and size of each piece of the file that is saved."""
+        return zip(self.starts.tolist(), self.sizes.tolist(), strict=True)
 
 
-def take_checkpoint(file: Path, written: NDArray[np.int64], facts: Mapping[str, Any]) -> Checkpoint:
-    """Return a checkpoint of a closed file.
+def save_checkpoint(path: Path, file: Path, written: NDArray[np.int64], facts: Mapping[str, Any]) -> Checkpoint:
+    """Write a checkpoint of a closed file; the one that was there before stays until the new one is whole.
 
     Args:
+        path: Where to write it.
         file: A file of :func:`celebahq_tools.store.writer.write_part`, on the disk for good.
         written: Source indices of its images.
         facts: What else to remember.
+    Raises:
+        OSError: If the disk is full or the folder cannot be written.
     """
     length = file.stat().st_size
     extents = list_extents(file)
@@ -61,8 +73,24 @@ def take_checkpoint(file: Path, written: NDArray[np.int64], facts: Mapping[str, 
     ends = extents[:, 1] + extents[:, 2]
     starts = np.concatenate([[0], ends])
     sizes = np.concatenate([extents[:, 1], [length]]) - starts
-    starts, sizes = starts[sizes > 0], sizes[sizes > 0]
-    return Checkpoint(facts, written, length, starts, sizes, _read_pieces(file, starts, sizes))
+    checkpoint = Checkpoint(path, facts, written, length, starts[sizes > 0], sizes[sizes > 0])
+    arrays = {
+        "facts": np.array(json.dumps(dict(facts))),
+        "written": written,
+        "length": np.array(length),
+        "starts": checkpoint.starts,
+        "sizes": checkpoint.sizes,
+    }
+    with write_atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+        with archive.open(_CONTENT, "w", force_zip64=True) as member, file.open("rb") as stream:
+            for start, size in checkpoint.pieces:
+                stream.seek(start)
+                for block in _read_blocks(stream, size):
+                    member.write(block)
+    return checkpoint
 
 
 def list_extents(file: Path) -> NDArray[np.int64]:
@@ -70,25 +98,23 @@ def list_extents(file: Path) -> NDArray[np.int64]:
 
     Chunks of several images are left out: HDF5 writes those again, perhaps elsewhere, when an image is added.
     """
-    found: list[tuple[int, int, int]] = []
+    found = array("q")  # a list of tuples would take seven times the memory, and there are many chunks
 
     def note(chunk: Any) -> None:
-        found.append((int(chunk.chunk_offset[0]), chunk.byte_offset, chunk.size))
+        found.extend((int(chunk.chunk_offset[0]), chunk.byte_offset, chunk.size))
 
     with h5py.File(file, "r") as opened:
         for name, level in opened.items():
             if name.startswith("data") and level.chunks[0] == 1:
                 level.id.chunk_iter(note)
-    return np.array(found, np.int64).reshape(-1, 3)
+    return np.frombuffer(found, np.int64).reshape(-1, 3)
 
 
-def _read_pieces(file: Path, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.uint8]:
-    content = bytearray()
-    with file.open("rb") as stream:
-        for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
-            stream.seek(start)
-            content += stream.read(size)
-    return np.frombuffer(bytes(content), np.uint8)
+def _read_blocks(stream: IO[bytes], size: int) -> Iterator[bytes]:
+    """Yield the next bytes of a stream in blocks; fewer where it ends before."""
+    while size > 0 and (block := stream.read(min(size, _BLOCK))):
+        yield block
+        size -= len(block)
 
 
 def restore_file(file: Path, checkpoint: Checkpoint) -> None:
@@ -98,58 +124,53 @@ def restore_file(file: Path, checkpoint: Checkpoint) -> None:
         OSError: If it cannot be written.
     """
     os.truncate(file, checkpoint.length)
-    place = 0
-    with file.open("r+b") as stream:
-        for start, size in zip(checkpoint.starts.tolist(), checkpoint.sizes.tolist(), strict=True):
+    with _open_content(checkpoint) as content, file.open("r+b") as stream:
+        for start, size in checkpoint.pieces:
             stream.seek(start)
-            stream.write(checkpoint.content[place : place + size].tobytes())
-            place += size
+            for block in _read_blocks(content, size):
+                stream.write(block)
     sync_to_disk(file)
 
 
 def matches_checkpoint(file: Path, checkpoint: Checkpoint) -> bool:
     """Return whether a file is the one of a checkpoint: its indices name place and size of every chunk."""
     try:
-        same_length = file.stat().st_size == checkpoint.length
-        found = _read_pieces(file, checkpoint.starts, checkpoint.sizes) if same_length else None
+        if file.stat().st_size != checkpoint.length:
+            return False
+        with _open_content(checkpoint) as content, file.open("rb") as stream:
+            for start, size in checkpoint.pieces:
+                stream.seek(start)
+                if any(block != stream.read(len(block)) for block in _read_blocks(content, size)):
+                    return False
     except OSError:
         return False
-    return found is not None and np.array_equal(found, checkpoint.content)
+    return True
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; the one that was there before stays until the new one is whole.
-
-    Raises:
-        OSError: If the disk is full or the folder cannot be written.
-    """
-    with write_atomically(path) as temporary, temporary.open("wb") as stream:
-        np.savez(
-            stream,
-            allow_pickle=False,
-            facts=np.array(json.dumps(dict(checkpoint.facts))),
-            written=checkpoint.written,
-            length=np.array(checkpoint.length),
-            starts=checkpoint.starts,
-            sizes=checkpoint.sizes,
-            content=checkpoint.content,
-        )
+@contextmanager
+def _open_content(checkpoint: Checkpoint) -> Iterator[IO[bytes]]:
+    """Yield a stream of all pieces, one after the other."""
+    with zipfile.ZipFile(checkpoint.path) as archive, archive.open(_CONTENT) as content:
+        yield content
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:
     """Read a checkpoint, its checksums verified; None if there is none or it is damaged."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            return Checkpoint(
+        with np.load(path, allow_pickle=False) as archive:
+            checkpoint = Checkpoint(
+                path,
                 json.loads(str(archive["facts"])),
                 archive["written"],
                 int(archive["length"]),
                 archive["starts"],
                 archive["sizes"],
-                archive["content"],
             )
+        with _open_content(checkpoint) as content:
+            found = sum(map(len, _read_blocks(content, sys.maxsize)))  # to the end, where the checksum is compared
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
+    return checkpoint if found == checkpoint.sizes.sum() else None
 
 
 def count_written(path: Path) -> int:

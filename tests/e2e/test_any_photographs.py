@@ -6,9 +6,6 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -17,15 +14,11 @@ from PIL import Image
 
 from celebahq_tools.source.samples import PORTRAITS, Variation, render_variation
 
-CELEBAHQ = Path(sys.executable).with_name("celebahq")
+from .commands import run, run_well
+
 QUICK = ("--size", "64", "--dejpeg", "none", "--sr", "lanczos", "--workers", "1", "--no-report")
 
 pytestmark = pytest.mark.weights
-
-
-def run(*arguments):
-    command = [CELEBAHQ, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=500)
 
 
 def read_rows(path):
@@ -70,10 +63,9 @@ def photos(tmp_path_factory):
 def built(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "faces.h5"
     work = out.with_name("work")
-    result = run(
+    result = run_well(
         "build", "--in", photos, "--landmarks", "detect", "--out", out, "--work", work, "--guards", "all", *QUICK
     )
-    assert result.returncode == 0, result.stderr
     return out, work, result
 
 
@@ -110,10 +102,8 @@ def test_choosing_again_takes_no_photographs_and_can_let_duplicates_in(built, ph
     hidden = photos.with_name("hidden")
     photos.rename(hidden)
     try:
-        every = run("reselect", work, "--keep", 10, "--out", tmp_path / "every.h5", "--compression", "lzf")
-        assert every.returncode == 0, every.stderr
-        strict = run("reselect", work, "--keep", 2, "--duplicates", "mirrored", "--out", tmp_path / "strict.h5")
-        assert strict.returncode == 0, strict.stderr
+        run_well("reselect", work, "--keep", 10, "--out", tmp_path / "every.h5", "--compression", "lzf")
+        run_well("reselect", work, "--keep", 2, "--duplicates", "mirrored", "--out", tmp_path / "strict.h5")
     finally:
         hidden.rename(photos)
     with h5py.File(tmp_path / "every.h5") as file:
@@ -140,8 +130,7 @@ def test_choosing_more_than_the_build_kept_says_what_to_run(photos, tmp_path):
 def test_every_face_of_every_photograph_on_request(photos, tmp_path):
     out = tmp_path / "faces.h5"
     command = ("build", "--in", photos, "--landmarks", "detect", "--faces", "all", "--out", out, "--guards", "none")
-    result = run(*command, *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well(*command, *QUICK)
     rows = read_rows(tmp_path / "faces.manifest.csv")
     group = {index: row for index, row in rows.items() if row["file"] == "group.png"}
     assert sorted(group) == ["200", "201"]
@@ -163,16 +152,16 @@ def test_landmarks_in_json_and_guards_against_wrong_ones(photos, tmp_path):
     path = tmp_path / "points.json"
     path.write_text(json.dumps(table))
     out = tmp_path / "faces.h5"
-    result = run("build", "--in", photos, "--landmarks", path, "--out", out, *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", photos, "--landmarks", path, "--out", out, *QUICK)
     reasons = {row["file"]: row["reason"] for row in read_rows(tmp_path / "faces.manifest.csv").values()}
     assert reasons["2.jpg"] == ""
     assert reasons["10.jpg"] == "landmarks.order"
     assert reasons["sub/astronaut.jpg"] == "landmarks.detector"
     assert reasons["gone.jpg"] == "source.missing_file"
     assert reasons["group.png"] == "landmarks.missing"
-    loose = run("build", "--in", photos, "--landmarks", path, "--out", tmp_path / "l.h5", "--guards", "border", *QUICK)
-    assert loose.returncode == 0, loose.stderr
+    loose = run_well(
+        "build", "--in", photos, "--landmarks", path, "--out", tmp_path / "l.h5", "--guards", "border", *QUICK
+    )
     assert "ranked 3" in loose.stdout
 
 
@@ -204,8 +193,7 @@ def test_ranking_lists_the_best_first_and_bad_files_by_name(photos, tmp_path):
     (folder / "broken.png").write_bytes(b"no image")
     portrait.crop((0, 0, 40, 40)).save(folder / "tiny.png")
     table = tmp_path / "scores.csv"
-    result = run("rank", folder, "--csv", table)
-    assert result.returncode == 0, result.stderr
+    result = run_well("rank", folder, "--csv", table)
     rows = list(csv.DictReader(table.open()))
     assert rows[0]["name"] == "good.png"
     assert {row["name"] for row in rows[1:3]} == {"blocky.jpg", "soft.png"}

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,12 +18,9 @@ from PIL import Image
 from celebahq_tools.source.landmark_file import COLUMNS
 from celebahq_tools.source.samples import Variation, render_variation
 
-CELEBAHQ = Path(sys.executable).with_name("celebahq")
+from .commands import CELEBAHQ, run, run_well
+
 QUICK = ("--size", "128", "--dejpeg", "none", "--sr", "lanczos", "--no-report")
-
-
-def run(*arguments, **options):
-    return subprocess.run([CELEBAHQ, *map(str, arguments)], capture_output=True, text=True, timeout=500, **options)
 
 
 def read_rows(path):
@@ -35,8 +31,7 @@ def read_rows(path):
 @pytest.fixture(scope="module")
 def built(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "faces.h5"
-    result = run("build", "--in", photos, "--out", out, "--keep", 9, *QUICK)
-    assert result.returncode == 0, result.stderr
+    result = run_well("build", "--in", photos, "--out", out, "--keep", 9, *QUICK)
     return out, result
 
 
@@ -70,8 +65,7 @@ def test_the_dataset_opens_with_plain_h5py(built):
 
 def test_the_same_build_with_another_number_of_workers_is_byte_identical(photos, built, tmp_path):
     out = tmp_path / "faces.h5"
-    result = run("build", "--in", photos, "--out", out, "--keep", 9, "--workers", 1, *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", photos, "--out", out, "--keep", 9, "--workers", 1, *QUICK)
     assert out.read_bytes() == built[0].read_bytes()
     assert out.with_name("faces.manifest.csv").read_bytes() == built[0].with_name("faces.manifest.csv").read_bytes()
 
@@ -86,8 +80,7 @@ def test_a_killed_build_goes_on_and_ends_byte_identical(photos, built, tmp_path)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    result = run(*command)
-    assert result.returncode == 0, result.stderr
+    run_well(*command)
     assert out.read_bytes() == built[0].read_bytes()
     assert work.is_dir()
 
@@ -137,8 +130,7 @@ def test_ctrl_c_leaves_no_dataset_and_says_how_to_go_on(photos, tmp_path):
 
 def test_other_settings_in_the_same_work_folder_are_refused(photos, tmp_path):
     work = tmp_path / "work"
-    first = run("build", "--in", photos, "--out", tmp_path / "a.h5", "--work", work, *QUICK)
-    assert first.returncode == 0, first.stderr
+    run_well("build", "--in", photos, "--out", tmp_path / "a.h5", "--work", work, *QUICK)
     second = run("build", "--in", photos, "--out", tmp_path / "b.h5", "--work", work, *QUICK, "--resample", "lanczos")
     assert second.returncode == 1
     assert "resample: box -> lanczos" in second.stderr
@@ -146,11 +138,9 @@ def test_other_settings_in_the_same_work_folder_are_refused(photos, tmp_path):
 
 def test_more_to_keep_redoes_what_was_deleted(photos, built, tmp_path):
     work = tmp_path / "work"
-    few = run("build", "--in", photos, "--out", tmp_path / "few.h5", "--keep", 3, "--work", work, *QUICK)
-    assert few.returncode == 0, few.stderr
+    run_well("build", "--in", photos, "--out", tmp_path / "few.h5", "--keep", 3, "--work", work, *QUICK)
     assert len(list(work.glob("faces/*/*.npz"))) == 3
-    more = run("build", "--in", photos, "--out", tmp_path / "more.h5", "--keep", 9, "--work", work, *QUICK)
-    assert more.returncode == 0, more.stderr
+    run_well("build", "--in", photos, "--out", tmp_path / "more.h5", "--keep", 9, "--work", work, *QUICK)
     with h5py.File(tmp_path / "more.h5") as ours, h5py.File(built[0]) as theirs:
         np.testing.assert_array_equal(ours["data128x128"][:], theirs["data128x128"][:])
 
@@ -162,16 +152,14 @@ def test_an_existing_file_needs_overwrite(photos, built, tmp_path):
     assert result.returncode == 1
     assert "--overwrite" in result.stderr
     assert out.read_text() == "mine"
-    result = run("build", "--in", photos, "--out", out, "--keep", 9, "--overwrite", *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", photos, "--out", out, "--keep", 9, "--overwrite", *QUICK)
     assert out.read_bytes() == built[0].read_bytes()
 
 
 def test_a_dry_run_prints_the_settings_and_makes_nothing(photos, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text(f'input = "{photos}"\nkeep = 7\nsize = 64\ndejpeg = "none"\nsr = "none"\n')
-    result = run("build", "--config", config, "--out", tmp_path / "x.h5", "--keep", 5, "--dry-run")
-    assert result.returncode == 0, result.stderr
+    result = run_well("build", "--config", config, "--out", tmp_path / "x.h5", "--keep", 5, "--dry-run")
     assert "keep the best 5" in result.stdout
     assert os.listdir(tmp_path) == ["run.toml"]
 
@@ -271,8 +259,7 @@ def make_odd_folder(folder):
 
 def test_odd_files_are_rejected_one_by_one_and_the_build_goes_on(tmp_path):
     expected = make_odd_folder(tmp_path / "celeba")
-    result = run("build", "--in", tmp_path / "celeba", "--out", tmp_path / "x.h5", *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", tmp_path / "celeba", "--out", tmp_path / "x.h5", *QUICK)
     rows = read_rows(tmp_path / "x.manifest.csv")
     assert {row["file"]: row["reason"] for row in rows} == expected
     assert [row["file"] for row in rows if row["status"] == "kept"] == ["good.jpg"]
@@ -290,8 +277,7 @@ def test_nothing_built_is_a_failure_with_the_reasons_listed(tmp_path):
 
 def test_a_contact_sheet_shows_the_kept_faces(built, tmp_path):
     picture = tmp_path / "sheet.png"
-    result = run("sheet", built[0], "--out", picture, "--columns", 3, "--thumb", 64)
-    assert result.returncode == 0, result.stderr
+    run_well("sheet", built[0], "--out", picture, "--columns", 3, "--thumb", 64)
     image = np.array(Image.open(picture).convert("RGB"))
     assert image.shape[1] == 3 * 70 + 6
     assert image.std() > 20
@@ -307,8 +293,7 @@ def test_the_real_nets_build_and_inspect_a_real_photograph(tmp_path):
     table = folder / "points.csv"
     table.write_text("image_id," + ",".join(COLUMNS) + f"\na.jpg,{points}\n")
     out = tmp_path / "x.h5"
-    result = run("build", "--in", folder, "--out", out, "--landmarks", table, "--size", 256)
-    assert result.returncode == 0, result.stderr
+    result = run_well("build", "--in", folder, "--out", out, "--landmarks", table, "--size", 256)
     with h5py.File(out) as file:
         assert file["data256x256"].shape == (1, 3, 256, 256)
         assert "a3f5eb53906ef54d" in file.attrs["sr"]
@@ -318,8 +303,9 @@ def test_the_real_nets_build_and_inspect_a_real_photograph(tmp_path):
     # The nets are there to bring back high frequencies: the ranking has to see them.
     assert score > base
     picture = tmp_path / "stages.png"
-    result = run("inspect", folder / "img_celeba" / "a.jpg", "--landmarks", points, "--out", picture, "--size", 256)
-    assert result.returncode == 0, result.stderr
+    result = run_well(
+        "inspect", folder / "img_celeba" / "a.jpg", "--landmarks", points, "--out", picture, "--size", 256
+    )
     assert result.stdout.startswith("score ")
     # input, crop, JPEG removal, 4x, final: this face needs no padding
     assert Image.open(picture).width == 5 * (320 + 12) + 12
@@ -329,8 +315,7 @@ def test_inspect_takes_the_row_of_a_landmark_file(photos, tmp_path):
     landmarks = photos / "Anno" / "list_landmarks_celeba.txt"
     photo = photos / "img_celeba" / "000009.jpg"
     arguments = ["inspect", photo, "--landmarks", landmarks, "--dejpeg", "none", "--sr", "lanczos", "--size", "128"]
-    result = run(*arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    result = run_well(*arguments, cwd=tmp_path)
     assert (tmp_path / "000009.stages.png").is_file()
     shutil.copy(photo, tmp_path / "other.jpg")
     result = run("inspect", tmp_path / "other.jpg", "--landmarks", landmarks, cwd=tmp_path)
@@ -356,8 +341,7 @@ def test_the_originals_options_give_the_originals_face(golden, tmp_path):
     (folder / "list_landmarks_celeba.csv").write_text("image_id," + ",".join(COLUMNS) + f"\na.png,{points}\n")
     out = tmp_path / "x.h5"
     options = ("--dejpeg", "none", "--sr", "lanczos", "--resample", "lanczos")
-    result = run("build", "--in", folder, "--out", out, *options)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", folder, "--out", out, *options)
     with h5py.File(out) as file:
         face = file["data1024x1024"][0].transpose(1, 2, 0).astype(int)
     original = np.array(Image.open(golden / "hq" / "A_native.output.webp").convert("RGB"))

@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from celebahq_tools.hdf5_writing import SPARE_BYTES
 
-CELEBAHQ = Path(sys.executable).with_name("celebahq")
+from .commands import run, run_well
+
 OPTIONS = ("--size", "64", "--dejpeg", "none", "--sr", "lanczos", "--workers", "1", "--no-report")
 # The real command in a real process, which kills itself before the n-th call of a function.
 KILLED = """
@@ -29,16 +29,11 @@ main(sys.argv[1:])
 """
 
 
-def run(*arguments):
-    return subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes")
 def test_a_build_killed_while_it_writes_the_dataset_ends_byte_identical(photos, tmp_path):
     whole, killed = tmp_path / "whole.d", tmp_path / "killed.d"
     whole.mkdir(), killed.mkdir()
-    result = run(CELEBAHQ, "build", "--in", photos, "--out", whole / "x.h5", *OPTIONS)
-    assert result.returncode == 0, result.stderr
+    result = run_well("build", "--in", photos, "--out", whole / "x.h5", *OPTIONS)
     out, work = killed / "x.h5", killed / "x.h5.work"
     command = ("build", "--in", photos, "--out", out, *OPTIONS)
     waiting = []
@@ -48,18 +43,18 @@ def test_a_build_killed_while_it_writes_the_dataset_ends_byte_identical(photos, 
         ("publishing", "save_checkpoint", 0),
         ("pipeline", "write_manifest", 0),
     ):
-        code = KILLED.format(module=module, function=function, calls=calls)
-        result = run(sys.executable, "-c", code, *command)
+        script = KILLED.format(module=module, function=function, calls=calls)
+        killing = [sys.executable, "-c", script, *map(str, command)]
+        result = subprocess.run(killing, capture_output=True, text=True, timeout=300)
         assert result.returncode == -signal.SIGKILL, result.stderr
         assert not out.exists()
         waiting.append(len(list(work.glob("faces/*/*.npz"))))
         assert len(list(killed.glob(".x.h5.*.building"))) == 1
     assert waiting[0] > 0
     assert waiting[-1] == 0
-    status = run(CELEBAHQ, "status", work)
+    status = run("status", work)
     assert "in the dataset" in status.stdout
-    result = run(CELEBAHQ, *command)
-    assert result.returncode == 0, result.stderr
+    result = run_well(*command)
     assert "faces again" not in result.stderr
     assert out.read_bytes() == (whole / "x.h5").read_bytes()
     assert (killed / "x.manifest.csv").read_bytes() == (whole / "x.manifest.csv").read_bytes()
@@ -69,27 +64,25 @@ def test_a_build_killed_while_it_writes_the_dataset_ends_byte_identical(photos, 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="mounts a tiny disk")
 def test_a_disk_that_fills_while_the_dataset_is_written_can_be_made_larger(photos, tmp_path):
     whole = tmp_path / "whole.h5"
-    result = run(CELEBAHQ, "build", "--in", photos, "--out", whole, *OPTIONS)
-    assert result.returncode == 0, result.stderr
+    result = run_well("build", "--in", photos, "--out", whole, *OPTIONS)
     disk = tmp_path / "disk"
     disk.mkdir()
     # Room for about half of the dataset besides what is held back; the faces wait on another disk.
     room = SPARE_BYTES + whole.stat().st_size // 2
-    if run("mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", disk).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("this machine does not let the tests mount a disk")
     try:
         command = ("build", "--in", photos, "--out", disk / "x.h5", "--work", tmp_path / "work", *OPTIONS)
-        result = run(CELEBAHQ, *command)
+        result = run(*command)
         assert result.returncode == 1
         assert "the disk is full" in result.stderr
         assert "Traceback" not in result.stderr
         assert not (disk / "x.h5").exists()
         assert list(tmp_path.glob("work/faces/*/*.npz"))
-        run("mount", "-o", "remount,size=64m", disk).check_returncode()
-        result = run(CELEBAHQ, *command)
-        assert result.returncode == 0, result.stderr
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        result = run_well(*command)
         assert "faces again" not in result.stderr
         assert (disk / "x.h5").read_bytes() == whole.read_bytes()
         assert (disk / "x.manifest.csv").read_bytes() == whole.with_suffix(".manifest.csv").read_bytes()
     finally:
-        run("umount", disk).check_returncode()
+        subprocess.run(["umount", disk], check=True)

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -14,13 +13,10 @@ from celebahq_tools.store.export import EXPORTERS
 from celebahq_tools.store.labels import encode_one_hot, save_labels
 from celebahq_tools.store.writer import create_dataset
 
-CELEBAHQ = Path(sys.executable).with_name("celebahq")
+from .commands import run, run_well
+
 FACES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
 LABELS = encode_one_hot([0, 1, 2, 0, 1, 2], 3)
-
-
-def run(*arguments, **options):
-    return subprocess.run([CELEBAHQ, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
 
 
 def write_dataset(path, images=FACES, labels=LABELS, **attributes):
@@ -51,11 +47,9 @@ WAYS = {
 @pytest.mark.parametrize("to", WAYS)
 def test_export_and_import_lead_back_to_the_same_dataset(to, dataset, tmp_path):
     kind, name = WAYS[to]
-    result = run("export", dataset, "--to", to, "--out", tmp_path / name)
-    assert result.returncode == 0, result.stderr
+    result = run_well("export", dataset, "--to", to, "--out", tmp_path / name)
     assert "Exported 6 images" in result.stdout
-    result = run("import", tmp_path / name, "--kind", kind, "--out", tmp_path / "back.h5")
-    assert result.returncode == 0, result.stderr
+    result = run_well("import", tmp_path / name, "--kind", kind, "--out", tmp_path / "back.h5")
     assert "Found 6, kept 6 of 32x32 with 3 channels, 3 label columns" in result.stdout
     with h5py.File(tmp_path / "back.h5") as file:
         np.testing.assert_array_equal(file["data32x32"][:].transpose(0, 2, 3, 1), FACES)
@@ -66,8 +60,7 @@ def test_an_import_counts_what_it_rejects_and_names_the_manifest(dataset, tmp_pa
     run("export", dataset, "--to", "png", "--out", tmp_path / "png")
     (tmp_path / "png" / "dataset.json").unlink()
     (tmp_path / "png" / "00000" / "readme.txt").write_text("hello")
-    result = run("import", tmp_path / "png", "--kind", "folder", "--out", tmp_path / "a.h5", "--size", 16)
-    assert result.returncode == 0, result.stderr
+    result = run_well("import", tmp_path / "png", "--kind", "folder", "--out", tmp_path / "a.h5", "--size", 16)
     assert "Found 7, kept 6 of 16x16" in result.stdout
     assert "decode.not_an_image" in result.stdout
     again = run("import", tmp_path / "png", "--kind", "folder", "--out", tmp_path / "a.h5")
@@ -81,8 +74,7 @@ def test_the_help_of_export_names_every_format():
 
 
 def test_verify_passes_a_sound_dataset_and_names_planted_damage(dataset, tmp_path):
-    result = run("verify", dataset)
-    assert result.returncode == 0, result.stderr
+    result = run_well("verify", dataset)
     assert "sound. Checked 6 images, 6 levels" in result.stdout
     data = bytearray(dataset.read_bytes())
     with h5py.File(dataset) as file:
@@ -100,8 +92,7 @@ def test_verify_passes_a_sound_dataset_and_names_planted_damage(dataset, tmp_pat
 
 
 def test_info_prints_levels_labels_and_settings(dataset):
-    result = run("info", dataset)
-    assert result.returncode == 0, result.stderr
+    result = run_well("info", dataset)
     for text in ("6 of 32x32, RGB", "data32x32", "data1x1", "3 classes in faces-labels.npy", "the original's", "box"):
         assert text in result.stdout
     found = json.loads(run("info", dataset, "--json").stdout)

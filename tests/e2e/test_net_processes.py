@@ -3,14 +3,14 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-CELEBAHQ = Path(sys.executable).with_name("celebahq")
+from .commands import CELEBAHQ, run
+
 NETS = ("--size", 64, "--dejpeg", "rednet-xs", "--sr", "srres-m", "--device", "cpu", "--workers", 2, "--no-report")
 
 
@@ -75,7 +75,6 @@ def test_a_net_process_and_a_worker_that_are_killed_cost_nothing(photos, built, 
 
 
 def test_gpus_that_are_not_there_are_refused(photos, tmp_path):
-    command = [CELEBAHQ, "build", "--in", photos, "--out", tmp_path / "x.h5", "--gpus", "99"]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=100)
+    result = run("build", "--in", photos, "--out", tmp_path / "x.h5", "--gpus", "99")
     assert result.returncode == 1
     assert "--gpus 99: torch sees" in result.stderr

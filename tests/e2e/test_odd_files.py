@@ -7,10 +7,7 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +16,8 @@ from PIL import Image, PngImagePlugin
 
 from celebahq_tools.source.samples import Variation, render_variation
 
-CELEBAHQ = Path(sys.executable).with_name("celebahq")
+from .commands import run_well
+
 FUZZED = 24
 # What a decoder may say of bytes that were changed at random; an image that still decodes is correct as well.
 FUZZ_REASONS = {"", "decode.truncated", "decode.damaged", "decode.not_an_image", "decode.huge", "decode.grey"}
@@ -174,8 +172,7 @@ def test_every_odd_file_has_its_reason_or_its_face_and_the_build_goes_on(tmp_pat
     # Many files hold the same face: it is the files that are tested here.
     command = ["build", "--in", folder, "--landmarks", table, "--out", out, "--guards", "border", "--size", "64"]
     command += ["--dejpeg", "none", "--sr", "lanczos", "--workers", "1", "--no-report"]
-    result = subprocess.run([CELEBAHQ, *map(str, command)], capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
+    result = run_well(*command)
     assert "Traceback" not in result.stderr
     with out.with_name("faces.manifest.csv").open(newline="", encoding="utf-8") as stream:
         found = {row["file"]: row["reason"] for row in csv.DictReader(stream)}

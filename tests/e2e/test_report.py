@@ -1,20 +1,13 @@
 """`celebahq report`, and the report that ends a build, through the installed command."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from celebahq_tools.source.samples import write_sample_folder
 
-CELEBAHQ = Path(sys.executable).with_name("celebahq")
+from .commands import run, run_well
+
 QUICK = ("--size", "128", "--dejpeg", "none", "--sr", "lanczos")
 HOSTILE = "<img_src=x_onerror=document.title=1>\u202e.jpg"
-
-
-def run(*arguments):
-    return subprocess.run([CELEBAHQ, *map(str, arguments)], capture_output=True, text=True, timeout=500)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +19,9 @@ def built(tmp_path_factory):
     (photos / "img_celeba" / "000003.jpg").rename(photos / "img_celeba" / HOSTILE)
     table = photos / "Anno" / "list_landmarks_celeba.txt"
     table.write_text(table.read_text().replace("000003.jpg", HOSTILE))
-    result = run("build", "--in", photos, "--out", folder / "faces.h5", "--keep", 10, "--work", folder / "work", *QUICK)
-    assert result.returncode == 0, result.stderr
+    result = run_well(
+        "build", "--in", photos, "--out", folder / "faces.h5", "--keep", 10, "--work", folder / "work", *QUICK
+    )
     return folder, result
 
 
@@ -55,8 +49,7 @@ def test_a_report_of_a_file_shows_steps_where_the_photographs_are(built, tmp_pat
     folder, _ = built
     out = tmp_path / "report.html"
     photos = ("--photos", folder / "celeba")
-    result = run("report", folder / "faces.h5", "--out", out, *photos, "--strips", 2, "--shown", 3)
-    assert result.returncode == 0, result.stderr
+    result = run_well("report", folder / "faces.h5", "--out", out, *photos, "--strips", 2, "--shown", 3)
     assert f"Report: {out}" in result.stdout
     assert out.read_text().count('<ol class="strip"') == 2
 

@@ -12,13 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
+from .commands import CELEBAHQ, run, run_well
+
 ROOT = Path(__file__).parents[2]
-CELEBAHQ = Path(sys.executable).with_name("celebahq")
 QUICK = ("--size", "64", "--dejpeg", "none", "--sr", "lanczos")
-
-
-def run(*arguments):
-    return subprocess.run([CELEBAHQ, *map(str, arguments)], capture_output=True, text=True, timeout=500)
 
 
 def read_rows(path):
@@ -30,8 +27,7 @@ def read_rows(path):
 def built(photos, tmp_path_factory):
     """All faces of the sample, in source order."""
     out = tmp_path_factory.mktemp("built") / "faces.h5"
-    result = run("build", "--in", photos, "--out", out, "--workers", 1, *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", photos, "--out", out, "--workers", 1, *QUICK)
     return out
 
 
@@ -126,8 +122,7 @@ def test_an_official_list_is_rebuilt_in_its_order_with_the_map_stored(photos, bu
     selection = tmp_path / "image_list.txt"
     selection.write_text("\n".join(["idx orig_idx orig_file proc_md5 final_md5", *reversed(rows)]) + "\n")
     out = tmp_path / "hq.h5"
-    result = run("build", "--in", photos, "--out", out, "--select", selection, "--keep", 2, *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", photos, "--out", out, "--select", selection, "--keep", 2, *QUICK)
     places = {
         row["file"]: int(row["dataset_index"])
         for row in read_rows(built.with_suffix(".manifest.csv"))
@@ -158,14 +153,12 @@ def test_parts_of_the_source_add_up_in_one_work_folder(photos, built, tmp_path):
     work = tmp_path / "work"
     for number, part in enumerate(("0:5", "5:")):
         out = tmp_path / f"part{number}.h5"
-        result = run("build", "--in", photos, "--out", out, "--only", part, "--work", work, *QUICK)
-        assert result.returncode == 0, result.stderr
+        run_well("build", "--in", photos, "--out", out, "--only", part, "--work", work, *QUICK)
         assert [int(row["index"]) for row in read_rows(out.with_suffix(".manifest.csv"))] == list(range(14))[
             slice(*(int(text) if text else None for text in part.split(":")))
         ]
     out = tmp_path / "all.h5"
-    result = run("build", "--in", photos, "--out", out, "--work", work, *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", photos, "--out", out, "--work", work, *QUICK)
     assert out.read_bytes() == built.read_bytes()
     status = run("status", work)
     assert status.returncode == 0
@@ -194,8 +187,7 @@ def test_a_face_that_the_disk_spoilt_is_made_again(photos, built, tmp_path):
     faces[0].write_bytes(faces[0].read_bytes()[:100])
     faces[1].unlink()
     (faces[2].parent / ".left.partial").write_text("of a killed worker")
-    result = run("build", "--in", photos, "--out", out, "--work", work, "--overwrite", *QUICK)
-    assert result.returncode == 0, result.stderr
+    run_well("build", "--in", photos, "--out", out, "--work", work, "--overwrite", *QUICK)
     assert out.read_bytes() == built.read_bytes()
     assert not list(work.glob("faces/*/.*"))
 

@@ -5,19 +5,18 @@ import re
 import shutil
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 import torch
 from celebahq_cli.pggan import main
 from click.testing import CliRunner
 
 from celebahq_tools.errors import InputError
-from celebahq_tools.store.writer import create_dataset
-from pggan_core.config import TrainConfig
 from pggan_core.run_page import MOST_FRAMES, render_run_page
 from pggan_core.run_plots import group_scores
 from pggan_core.run_record import check_checkpoint, list_phases, read_run
 from pggan_core.trainer import Hooks, Trainer
+
+from .tiny_runs import make_config, write_noise
 
 torch.set_num_threads(1)  # Small tensors: a second thread only waits.
 
@@ -26,27 +25,7 @@ torch.set_num_threads(1)  # Small tensors: a second thread only waits.
 def finished(tmp_path_factory):
     """A whole run: 4x4 up to 64 images, 8x8 fades in up to 128, then stays; scored along the way."""
     folder = tmp_path_factory.mktemp("runs")
-    rng = np.random.default_rng(0)
-    with create_dataset(folder / "d.h5", height=8, width=8) as writer:
-        for _ in range(24):
-            writer.append(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-    config = TrainConfig(
-        data=str(folder / "d.h5"),
-        kimg=0.16,
-        stable_kimg=0.064,
-        fade_kimg=0.064,
-        batch=8,
-        batch_at=(),
-        latent_size=4,
-        fmap_base=16,
-        fmap_max=4,
-        tick_kimg=0.016,
-        snapshot_kimg=0.032,
-        every=0.08,
-        metrics=("swd",),
-        workers=0,
-        device="cpu",
-    )
+    config = make_config(write_noise(folder / "d.h5"), snapshot_kimg=0.032, every=0.08, metrics=("swd",), keep=3)
 
     def score(snapshot):
         value = 300.0 - snapshot.images_shown

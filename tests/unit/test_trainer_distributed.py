@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from celebahq_tools.errors import ConfigError
 from celebahq_tools.store.writer import create_dataset
 from celebahq_tools.tensor_file import list_checkpoints
-from pggan_core.config import TrainConfig
 from pggan_core.distributed import SOLO, Ranks
 from pggan_core.loader import Request
 from pggan_core.report import read_log
 from pggan_core.trainer import Hooks, Trainer
+
+from .tiny_runs import make_config, write_noise
 
 torch.set_num_threads(1)
 WORKER = Path(__file__).with_name("two_ranks.py")
@@ -65,35 +66,12 @@ def pair(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "d.h5"
-    rng = np.random.default_rng(0)
-    with create_dataset(path, height=8, width=8) as writer:
-        for _ in range(24):
-            writer.append(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-    np.save(path.with_name("d-labels.npy"), np.eye(3, dtype=np.float32)[np.arange(24) % 3])
-    return path
+    return write_noise(tmp_path_factory.mktemp("data") / "d.h5")
 
 
 @pytest.fixture
 def config(data):
-    # Twenty steps of 8 images; 8x8 begins to fade in after 8 of them and is there after 16.
-    return TrainConfig(
-        data=str(data),
-        kimg=0.16,
-        stable_kimg=0.064,
-        fade_kimg=0.064,
-        batch=8,
-        batch_at=(),
-        latent_size=4,
-        fmap_base=16,
-        fmap_max=4,
-        tick_kimg=0.08,
-        snapshot_kimg=10.0,
-        keep=100,
-        mirror=True,
-        workers=0,
-        device="cpu",
-    )
+    return make_config(data, tick_kimg=0.08, mirror=True)
 
 
 def train_pair(pair, config, folder, *, resume=None, stop=None, data=None):

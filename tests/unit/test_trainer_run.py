@@ -11,47 +11,24 @@ from safetensors.torch import load_file, save_file
 
 from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.folder_lock import lock_folder
-from celebahq_tools.store.writer import create_dataset
 from celebahq_tools.tensor_file import list_checkpoints
 from pggan_core.checkpoint import load_generator, read_checkpoint
-from pggan_core.config import TrainConfig
 from pggan_core.report import read_log
 from pggan_core.trainer import Hooks, Trainer, TrainingDivergedError
+
+from .tiny_runs import make_config, write_noise
 
 torch.set_num_threads(1)  # Small tensors: a second thread only waits.
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "d.h5"
-    rng = np.random.default_rng(0)
-    with create_dataset(path, height=8, width=8) as writer:
-        for _ in range(24):
-            writer.append(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-    np.save(path.with_name("d-labels.npy"), np.eye(3, dtype=np.float32)[np.arange(24) % 3])
-    return path
+    return write_noise(tmp_path_factory.mktemp("data") / "d.h5")
 
 
 @pytest.fixture
 def config(data):
-    # 4x4 for 64 images, 8x8 fades in for 64, then stays: the stages change at 64 and 128.
-    return TrainConfig(
-        data=str(data),
-        kimg=0.16,
-        stable_kimg=0.064,
-        fade_kimg=0.064,
-        batch=8,
-        batch_at=(),
-        latent_size=4,
-        fmap_base=16,
-        fmap_max=4,
-        tick_kimg=0.016,
-        snapshot_kimg=10.0,
-        keep=100,
-        mirror=True,
-        workers=0,
-        device="cpu",
-    )
+    return make_config(data, mirror=True)
 
 
 def stop_after(images):
