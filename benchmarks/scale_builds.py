@@ -3,8 +3,9 @@
 Cuts COUNT crops out of the photographs in folder PHOTOS, at sizes like those of CelebA's in-the-wild photographs,
 with landmarks as of an upright face in the middle, and builds each set with the installed `celebahq build`, guards off,
 nets off but for `--nets`.
-One row a count: processor time and wall time an image, the coordinator's largest memory, the most disk used by work
-folder and dataset together, and the dataset alone.
+One row a count: processor time an image (of several rounds the median, with least and most), also without what a build
+of one photograph takes; the coordinator's largest memory, the most disk used by work folder and dataset together, and
+the dataset alone.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +70,26 @@ def measure_folder(folder: Path) -> int:
     return total
 
 
-def measure_build(photos: Path, out: Path, options: list[str]) -> tuple[float, float, float, int]:
-    """Return wall seconds, processor seconds, the coordinator's largest memory in MiB, and the most bytes on disk."""
+@dataclass(frozen=True)
+class Measured:
+    """What one build took.
+
+    Attributes:
+        processor: Seconds of all its processes.
+        memory: The coordinator's largest, in MiB.
+        disk: The most bytes of work folder and dataset together.
+        dataset: Bytes of the dataset.
+    """
+
+    processor: float
+    memory: float
+    disk: int
+    dataset: int
+
+
+def measure_build(photos: Path, out: Path, options: list[str]) -> Measured:
+    """Build a dataset and return what that took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.monotonic()
     command = [CELEBAHQ, "build", "--in", photos, "--out", out, *options]
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     memory, disk = 0.0, 0
@@ -85,7 +105,13 @@ def measure_build(photos: Path, out: Path, options: list[str]) -> tuple[float, f
         raise SystemExit(f"the build failed: {' '.join(map(str, command))}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.monotonic() - started, processor, memory, disk
+    return Measured(processor, memory, disk, out.stat().st_size)
+
+
+def format_median(values: list[float]) -> str:
+    """Return the median, and least and most if there are several."""
+    spread = f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else ""
+    return f"{statistics.median(values):.1f}{spread}"
 
 
 def main() -> None:
@@ -97,28 +123,34 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--no-report", action="store_true", help="Without the report at the end of each build.")
+    parser.add_argument("--rounds", type=int, default=1, help="Builds of each count, in turn.")
     parser.add_argument("--nets", action="store_true", help="With the default nets.")
     arguments = parser.parse_args()
+    options = ["--size", str(arguments.size), "--guards", "none", "--workers", str(arguments.workers)]
+    options += [] if arguments.nets else ["--dejpeg", "none", "--sr", "lanczos"]
+    options += ["--no-report"] if arguments.no_report else []
     opened = open_photos(arguments.photos)
-    print("| inputs | kept | CPU ms an image | wall ms an image | coordinator MiB | disk, most / dataset |")
-    print("|---|---|---|---|---|---|", flush=True)
-    for count in arguments.counts:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            make_set(opened, folder / "set", count)
-            (folder / "made").mkdir()
-            out = folder / "made" / "x.h5"
-            keep = max(1, round(arguments.keep * count))
-            options = ["--size", str(arguments.size), "--guards", "none"]
-            options += [] if arguments.nets else ["--dejpeg", "none", "--sr", "lanczos"]
-            options += ["--keep", str(keep), "--workers", str(arguments.workers)]
-            options += ["--no-report"] if arguments.no_report else []
-            wall, processor, memory, disk = measure_build(folder / "set", out, options)
-            print(
-                f"| {count} | {keep} | {processor / count * 1e3:.1f} | {wall / count * 1e3:.1f} | {memory:.0f} | "
-                f"{disk / 1e6:.1f} MB / {out.stat().st_size / 1e6:.1f} MB |",
-                flush=True,
-            )
+    found: dict[int, list[Measured]] = {count: [] for count in (1, *arguments.counts)}
+    with tempfile.TemporaryDirectory() as name:
+        for count in found:
+            make_set(opened, Path(name, str(count)), count)
+        # In turn, so that what else the machine does falls on all counts alike.
+        for number in range(arguments.rounds):
+            for count in found:
+                out = Path(name, f"made-{count}-{number}") / "x.h5"
+                out.parent.mkdir()
+                keep = max(1, round(arguments.keep * count))
+                found[count].append(measure_build(Path(name, str(count)), out, [*options, "--keep", str(keep)]))
+                shutil.rmtree(out.parent)
+    start = statistics.median(row.processor for row in found.pop(1))
+    print(f"Start and end, as of a build of one photograph: {start:.1f} CPU-s.\n")
+    print("| inputs | CPU ms an image | without start and end | coordinator MiB | disk, most / dataset |")
+    print("|---|---|---|---|---|")
+    for count, rows in found.items():
+        whole = format_median([row.processor / count * 1e3 for row in rows])
+        rest = format_median([(row.processor - start) / count * 1e3 for row in rows])
+        memory, disk = max(row.memory for row in rows), max(row.disk for row in rows)
+        print(f"| {count} | {whole} | {rest} | {memory:.0f} | {disk / 1e6:.1f} MB / {rows[0].dataset / 1e6:.1f} MB |")
 
 
 if __name__ == "__main__":
