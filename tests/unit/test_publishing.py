@@ -163,7 +163,7 @@ def test_killed_again_and_again_it_still_ends_byte_identical(folder, undisturbed
     assert (folder / "x.h5").read_bytes() == undisturbed
 
 
-@pytest.mark.parametrize("compression", ["gzip", "lzf", "none"])
+@pytest.mark.parametrize("compression", ["gzip", "lzf", "blosc", "none"])
 def test_another_choice_takes_the_faces_back_bit_for_bit(folder, waiting, monkeypatch, compression):
     with monkeypatch.context() as patch:
         kill_after(patch, 22)
