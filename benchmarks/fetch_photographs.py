@@ -1,6 +1,6 @@
 """Fetches the photographs that our restoration nets are trained, validated and compared on, from Debian's packages.
 
-python -m benchmarks.fetch_photographs photos            apt-get download; about 240 MB
+python -m benchmarks.fetch_photographs photos            apt-get download; about 310 MB
 
 photos/train and photos/validation get the files as they are; photos/held-out gets PNGs at half size, so that their own
 JPEG artifacts are gone, and the photographs that come with scikit-image at full size. Needs apt-get and dpkg (Debian,

@@ -1,7 +1,8 @@
 """Makes a trained weight file part of the package: copies it and writes its line of the weights manifest.
 
-python -m benchmarks.ship_restoration_net runs/dejpeg/weights.safetensors [--correction 0.7]
+python -m benchmarks.ship_restoration_net runs/dejpeg/weights.safetensors... [--correction 0.7]
 
+Of several files, such as those of a run and of one that goes on from it, the mean of the weights is shipped.
 ``--correction`` multiplies what a JPEG net adds to its input: a small net is surer of it than it should be on
 photographs it has not seen. benchmarks/correction_strength.py says by how much, on the validation photographs.
 
@@ -18,6 +19,7 @@ import shutil
 from pathlib import Path
 
 import celebahq_manifests
+import torch
 from safetensors.torch import load_file
 
 from celebahq_tools import restore
@@ -37,22 +39,23 @@ TITLES = {
 def main() -> None:
     """Ship one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path)
+    parser.add_argument("weights", type=Path, nargs="+")
     parser.add_argument("--correction", type=float, default=1.0)
     options = parser.parse_args()
-    source: Path = options.weights
+    sources: list[Path] = options.weights
+    source = sources[0]
     name = read_header(source).get("net")
-    if name is None:
-        raise SystemExit(f"{source}: names no net; give the weights.safetensors of a run")
+    if name is None or any(read_header(other).get("net") != name for other in sources):
+        raise SystemExit(f"{source}: names no net, or another than the rest; give the weights.safetensors of runs")
     if source.stat().st_size > MAX_BYTES:
         raise SystemExit(f"{source}: {source.stat().st_size} bytes, the limit is {MAX_BYTES}")
     kind = "sr" if name in srnet.VARIANTS else "dejpeg"
     target = Path(restore.__file__).parent / "data" / f"{name}.safetensors"
     target.parent.mkdir(exist_ok=True)
-    if options.correction == 1:
+    if options.correction == 1 and len(sources) == 1:
         shutil.copyfile(source, target)
     else:
-        weaken(source, target, options.correction)
+        combine(sources, target, options.correction)
     entry = f'''[{name}]
 task = "{kind}"
 title = "{TITLES[kind]} ({source.stat().st_size / 1e6:.1f} MB)"
@@ -72,12 +75,13 @@ source = "celebahq-tools, docs/models/{name}.md"
     print(f"{target}: {target.stat().st_size} bytes" + ("" if registered else f"; add {name!r} to the registry"))
 
 
-def weaken(source: Path, target: Path, factor: float) -> None:
-    """Write a JPEG net's file with its last convolution, whose output is added to the input, times a factor."""
-    header, tensors = read_header(source), load_file(source)
-    about = {**json.loads(header["about"]), "correction": factor}
-    scaled = {name: (t.float() * factor).half() if name.startswith("tail.") else t for name, t in tensors.items()}
-    write_tensors(target, scaled, {"net": header["net"], "about": json.dumps(about, sort_keys=True)})
+def combine(sources: list[Path], target: Path, factor: float) -> None:
+    """Write the mean of weight files; a JPEG net's last convolution, which is added to the input, times a factor."""
+    header, files = read_header(sources[0]), [load_file(source) for source in sources]
+    about = {**json.loads(header["about"]), "correction": factor, "mean_of": len(files)}
+    means = {name: torch.stack([file[name].float() for file in files]).mean(dim=0) for name in files[0]}
+    halves = {name: (mean * factor if name.startswith("tail.") else mean).half() for name, mean in means.items()}
+    write_tensors(target, halves, {"net": header["net"], "about": json.dumps(about, sort_keys=True)})
 
 
 if __name__ == "__main__":
