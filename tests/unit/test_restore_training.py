@@ -195,9 +195,11 @@ def test_a_folder_that_is_trained_in_is_refused(config: RestoreTrainConfig) -> N
 
 
 def test_training_lowers_the_distance(config: RestoreTrainConfig) -> None:
-    config = replace(config, steps=40, batch=2, warmup=5, rate=4e-3, validate_every=40, checkpoint_every=40)
-    gains = train(config).gains
-    # A net that learned nothing stays at +-0.02 dB, its output being the input; measured here: +0.1 to +0.3.
+    lesson = replace(
+        config, steps=80, batch=2, patch=32, rate=2e-3, decay=1.0, average=0.9, temper=0.0, strong_odds=1.0
+    )
+    gains = train(replace(lesson, warmup=5, validate_every=80, checkpoint_every=80)).gains
+    # A net that learned nothing stays at +-0.02 dB, its output being the input; five seeds gave +0.14 to +0.31.
     assert gains["q10"] > 0.05
 
 

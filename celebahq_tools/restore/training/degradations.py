@@ -66,7 +66,7 @@ def compress(pixels: Pixels, quality: int, subsampling: str = "4:2:0") -> Pixels
 
 def draw_quality(rng: np.random.Generator, low: int, high: int, strong_odds: float = 0.5) -> int:
     """Return a JPEG quality: even over its logarithm with the odds given, else even over the range."""
-    if rng.random() >= strong_odds:
+    if rng.random() < 1 - strong_odds:
         return int(rng.integers(low, high + 1))
     return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
