@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from celebahq_tools.errors import InputError
+from celebahq_tools.errors import InputError, RejectionError
+from celebahq_tools.source.images import SUFFIXES, FileSource, FolderSource, ZipSource
 from celebahq_tools.store.labels import parse_dataset_json
 from celebahq_tools.store.layout import compute_mips
 from celebahq_tools.store.reader import DatasetReader
 
 _TABLE = "dataset.json"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_REMEDY = "move them away, or make a dataset of the others with `celebahq import`"
+# Of unusable images, as many as a terminal shows at once.
+_NAMED = 20
 
 
 class LevelSource(Protocol):
@@ -36,7 +37,17 @@ class LevelSource(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, indices: Sequence[int], height: int) -> NDArray[np.uint8]:
-        """Return (N, C, h, w) of the level with that height."""
+        """Return (N, C, h, w) of the level with that height.
+
+        Raises:
+            InputError: If an image cannot be decoded, or is unlike the first.
+        """
+
+    def find_unusable(self) -> Iterator[str]:
+        """Yield the names of image files that show at their beginning that they cannot be read, each with its reason.
+
+        What is damaged further on shows only when it is read. A dataset file has none; ``celebahq verify`` reads it.
+        """
 
 
 def open_source(path: Path) -> LevelSource:
@@ -50,11 +61,11 @@ def open_source(path: Path) -> LevelSource:
         StoreError: If an HDF5 file is damaged.
     """
     if path.is_dir():
-        return _FolderSource(path)
+        return _open_folder(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; --data takes an HDF5 dataset, a folder of images or a zip")
     if zipfile.is_zipfile(path):
-        return _ZipSource(path)
+        return _open_zip(path)
     return _Hdf5Source(path)
 
 
@@ -79,86 +90,89 @@ class _Hdf5Source:
             return self._reader.read(indices, height=height)
         # A file need not hold every level: average down from the next larger one.
         above = min(h for h in self._heights if h > height)
-        return _select_level(self._reader.read(indices, height=above), height)
+        return np.stack([_average_down(image, height) for image in self._reader.read(indices, height=above)])
+
+    def find_unusable(self) -> Iterator[str]:
+        return iter(())
 
 
-class _EncodedSource(ABC):
-    """Encoded image files of equal size, decoded on every read."""
+class _PictureLevels:
+    """Image files of equal size, decoded on every read."""
 
-    labels: NDArray[np.float32] | None = None
-
-    def __init__(self, path: Path, names: list[str]) -> None:
-        self.path = path
-        self._names = names
-        if not names:
-            raise InputError(f"{path}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
-        self.shape = _order_channels(self._decode(0)).shape
-
-    def _take_labels(self, table: bytes) -> None:
-        where, otherwise = f"{self.path}: {_TABLE}", "remove it, and train without labels"
-        self.labels = parse_dataset_json(table, self._names, where, otherwise=otherwise)
+    def __init__(self, images: FileSource, table: bytes | None) -> None:
+        self.path = images.path
+        self._images = images
+        if not len(images):
+            raise InputError(f"{self.path}: holds no images ({' '.join(sorted(SUFFIXES))})")
+        self.shape = self._decode(0).shape
+        self.labels: NDArray[np.float32] | None = None
+        if table is not None:
+            where, otherwise = f"{self.path}: {_TABLE}", "remove it, and train without labels"
+            self.labels = parse_dataset_json(table, images.names, where, otherwise=otherwise)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._images)
 
     def read(self, indices: Sequence[int], height: int) -> NDArray[np.uint8]:
         images = []
         for index in indices:
-            pixels = self._decode(index)
-            if _order_channels(pixels).shape != self.shape:
-                channels, rows, columns = self.shape
-                raise InputError(
-                    f"{self.path}: {self._names[index]} is {pixels.shape[1]}x{pixels.shape[0]} with "
-                    f"{pixels.shape[2]} channels, the first image {columns}x{rows} with {channels}; all must be alike"
-                )
-            images.append(next(mip for mip in compute_mips(pixels) if mip.shape[1] == height))
+            planes = self._decode(index)
+            if planes.shape != self.shape:
+                raise InputError(f"{self.path}: {self._images.name(index)} {self._compare(planes.shape)}; {_REMEDY}")
+            images.append(_average_down(planes, height))
         return np.stack(images)
 
-    @abstractmethod
-    def _open(self, name: str) -> bytes:
-        """Return the bytes of an image's file."""
+    def find_unusable(self) -> Iterator[str]:
+        for index in range(len(self._images)):
+            try:
+                shape = self._images.read_shape(index)
+            except RejectionError as error:
+                yield f"{self._images.name(index)}: {error.detail or error.reason}"
+                continue
+            if shape != self.shape:
+                yield f"{self._images.name(index)} {self._compare(shape)}"
+
+    def _compare(self, shape: tuple[int, ...]) -> str:
+        mine, first = (f"{width}x{height} with {channels} channels" for channels, height, width in (shape, self.shape))
+        return f"is {mine}, the first image {first}"
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
-        name = self._names[index]
         try:
-            with Image.open(io.BytesIO(self._open(name))) as image:
-                grey = image.mode in ("1", "L", "I;16")
-                pixels = np.asarray(image.convert("L" if grey else "RGB"))
-        except (OSError, UnidentifiedImageError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.path}: cannot decode {name} ({error}); remove or replace it") from None
-        return pixels[..., None] if grey else pixels
+            return self._images.load_planes(index)
+        except RejectionError as error:
+            reason = error.detail or error.reason
+            raise InputError(f"{self.path}: cannot use {self._images.name(index)}: {reason}; {_REMEDY}") from None
 
 
-class _FolderSource(_EncodedSource):
-    def __init__(self, path: Path) -> None:
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        super().__init__(path, [p.relative_to(path).as_posix() for p in found])
-        if (path / _TABLE).is_file():
-            self._take_labels((path / _TABLE).read_bytes())
-
-    def _open(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+def _open_folder(path: Path) -> _PictureLevels:
+    table = path / _TABLE
+    return _PictureLevels(FolderSource(path), table.read_bytes() if table.is_file() else None)
 
 
-class _ZipSource(_EncodedSource):
-    def __init__(self, path: Path) -> None:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(n for n in archive.namelist() if n.lower().endswith(IMAGE_SUFFIXES))
-            table = archive.read(_TABLE) if _TABLE in archive.namelist() else b"{}"
-        super().__init__(path, names)
-        self._take_labels(table)
-
-    def _open(self, name: str) -> bytes:
-        # Opened per read: an archive object must not be shared between processes or threads.
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.read(name)
+def _open_zip(path: Path) -> _PictureLevels:
+    images = ZipSource(path)
+    try:
+        table = images.read_file(_TABLE)
+    except KeyError:
+        table = None
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: {_TABLE} in it is damaged ({error}); make the zip again") from None
+    return _PictureLevels(images, table)
 
 
-def _order_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return pixels.transpose(2, 0, 1)
+def check_images(source: LevelSource) -> None:
+    """Look at the beginning of every image file before hours of training come upon one that cannot be used.
+
+    Raises:
+        InputError: If some cannot be used; all are counted and the first are named, each with its reason.
+    """
+    unusable = list(source.find_unusable())
+    if unusable:
+        named = "".join(f"\n  {text}" for text in unusable[:_NAMED])
+        more = f"\n  and {len(unusable) - _NAMED} more" if len(unusable) > _NAMED else ""
+        raise InputError(f"{len(unusable)} of {len(source)} images cannot be trained on; {_REMEDY}:{named}{more}")
 
 
-def _select_level(images: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
-    return np.stack(
-        [next(m for m in compute_mips(image.transpose(1, 2, 0)) if m.shape[1] == height) for image in images]
-    )
+def _average_down(planes: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    """Return the level of an image (C, H, W) that has this height."""
+    return next(mip for mip in compute_mips(planes.transpose(1, 2, 0)) if mip.shape[1] == height)

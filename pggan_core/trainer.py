@@ -20,7 +20,7 @@ from celebahq_tools.errors import CelebahqError, InputError, StoreError
 from celebahq_tools.tensor_file import list_checkpoints
 from pggan_core.checkpoint import Checkpoint, read_checkpoint, read_newest
 from pggan_core.config import TrainConfig
-from pggan_core.data import open_source
+from pggan_core.data import check_images, open_source
 from pggan_core.distributed import SOLO, RankLostError, Ranks
 from pggan_core.gallery import Gallery
 from pggan_core.hooks import Hooks, Progress
@@ -76,6 +76,7 @@ class Trainer:
         self.config, self.run_dir, self.hooks, self.ranks = config, run_dir, hooks or Hooks(), ranks
         self.source = ranks.agree(lambda: open_source(Path(config.data)))
         ranks.agree(lambda: compare_sources(ranks, self.source))
+        ranks.lead(lambda: check_images(self.source))
         self.network = ranks.agree(lambda: derive_network(config, self.source))
         self.schedule = config.schedule(self.network.levels)
         ranks.agree(lambda: check_shares(ranks, self.schedule))

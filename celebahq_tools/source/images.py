@@ -7,6 +7,8 @@ import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ from celebahq_tools.store.reader import DatasetReader
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
 _MODES = {"L", "RGB", "P", "1", "CMYK", "YCbCr"}
+_GREY_MODES = {"1", "L", "LA"}
+# More than a camera's metadata and thumbnail before the size of its JPEG.
+_HEADER_BYTES = 2**17
 
 
 class ImageSource(ABC):
@@ -49,32 +54,64 @@ class ImageSource(ABC):
         """Close the underlying file."""
 
 
-class _EncodedSource(ImageSource):
-    """Image files, wherever their bytes lie."""
+class FileSource(ImageSource):
+    """Image files, wherever their bytes lie.
+
+    Attributes:
+        names: Of all images, sorted, with forward slashes.
+    """
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self.path = path
-        self._names = names
+        self.names = names
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def name(self, index: int) -> str:
         """Return how messages call an image."""
-        return self._names[index]
+        return self.names[index]
 
     @abstractmethod
-    def _read(self, name: str) -> bytes: ...
+    def read_file(self, name: str, size: int = -1) -> bytes:
+        """Return the first ``size`` bytes of a file, by default all.
+
+        Raises:
+            OSError, zipfile.BadZipFile, zlib.error: If it cannot be read.
+        """
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return one image; see :meth:`ImageSource.load`."""
+        return _spread_grey(self.load_planes(index))
+
+    def load_planes(self, index: int) -> NDArray[np.uint8]:
+        """Return one image as it is, (1, H, W) if grey, else (3, H, W).
+
+        Raises:
+            RejectionError: As for :meth:`ImageSource.load`.
+        """
+        return decode_planes(self._read(index))
+
+    def read_shape(self, index: int) -> tuple[int, int, int]:
+        """Return what :meth:`load_planes` would give the shape of, by the beginning of the file where that suffices.
+
+        Raises:
+            RejectionError: If that much shows already that the image cannot be used.
+        """
         try:
-            return decode_image(self._read(self._names[index]))
+            return _read_shape(self._read(index, _HEADER_BYTES))
+        except RejectionError:
+            # Behind long metadata the beginning may end before the image begins.
+            return _read_shape(self._read(index))
+
+    def _read(self, index: int, size: int = -1) -> bytes:
+        try:
+            return self.read_file(self.names[index], size)
         except (OSError, zipfile.BadZipFile, zlib.error) as error:
             raise RejectionError("decode", "unreadable", str(error)) from None
 
 
-class FolderSource(_EncodedSource):
+class FolderSource(FileSource):
     """All image files below a folder, by name."""
 
     def __init__(self, path: Path) -> None:
@@ -85,11 +122,13 @@ class FolderSource(_EncodedSource):
         )
         super().__init__(path, names)
 
-    def _read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+    def read_file(self, name: str, size: int = -1) -> bytes:
+        """Return the beginning of a file, or all; see :meth:`FileSource.read_file`."""
+        with (self.path / name).open("rb") as file:
+            return file.read(size)
 
 
-class ZipSource(_EncodedSource):
+class ZipSource(FileSource):
     """All image files in a .zip, by name; StyleGAN's datasets are such files."""
 
     def __init__(self, path: Path) -> None:
@@ -101,9 +140,10 @@ class ZipSource(_EncodedSource):
         entries = (name for name in self._zip.namelist() if not Path(name).name.startswith("."))
         super().__init__(path, sorted(name for name in entries if Path(name).suffix.lower() in SUFFIXES))
 
-    def _read(self, name: str) -> bytes:
-        with self._lock:
-            return self._zip.read(name)
+    def read_file(self, name: str, size: int = -1) -> bytes:
+        """Return the beginning of an entry, or all; see :meth:`FileSource.read_file`."""
+        with self._lock, self._zip.open(name) as file:
+            return file.read(size)
 
     def close(self) -> None:
         """Close the file."""
@@ -142,8 +182,7 @@ class ArraySource(ImageSource):
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return one image; see :meth:`ImageSource.load`."""
-        image = self._images[index]
-        return np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])))
+        return _spread_grey(self._images[index])
 
 
 class DatasetSource(ImageSource):
@@ -167,8 +206,7 @@ class DatasetSource(ImageSource):
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return one image; see :meth:`ImageSource.load`."""
-        image = self._reader.read(index, height=self._height)
-        return np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])))
+        return _spread_grey(self._reader.read(index, height=self._height))
 
     def close(self) -> None:
         """Close the file."""
@@ -215,18 +253,47 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         RejectionError: If it cannot be decoded whole, is 16-bit or float, or has transparent pixels: there is no
             background that everybody would agree on.
     """
+    return _spread_grey(decode_planes(data))
+
+
+def decode_planes(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of an encoded image, (1, H, W) uint8 if it is grey, else (3, H, W) RGB.
+
+    Raises:
+        RejectionError: As for :func:`decode_image`.
+    """
+    with _open_picture(data) as image:
+        image.load()
+        if _may_be_transparent(image) and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
+            raise RejectionError("decode", "transparent", "has transparent pixels; flatten it first")
+        pixels = np.atleast_3d(np.asarray(image.convert("L" if image.mode in _GREY_MODES else "RGB")))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _read_shape(data: bytes) -> tuple[int, int, int]:
+    with _open_picture(data) as image:
+        return (1 if image.mode in _GREY_MODES else 3, image.height, image.width)
+
+
+@contextmanager
+def _open_picture(data: bytes) -> Iterator[Image.Image]:
+    """Yield an image that has 8 bits a channel; all that goes wrong with it becomes a rejection."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                if image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
-                    raise RejectionError("decode", "transparent", "has transparent pixels; flatten it first")
-            elif image.mode not in _MODES:
+            if image.mode not in _MODES and not _may_be_transparent(image):
                 raise RejectionError("decode", "depth", f"mode {image.mode} is not 8 bits a channel; convert it")
-            pixels = np.asarray(image.convert("RGB"))
+            yield image
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RejectionError("decode", "unreadable", str(error).split(" <")[0]) from None
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _may_be_transparent(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+
+
+def _spread_grey(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (3, H, W) of (1, H, W) or (3, H, W)."""
+    return np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))
 
 
 def load_image(path: Path) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ import click
 from tqdm import tqdm
 
 from pggan_core.config import TrainConfig
-from pggan_core.data import open_source
+from pggan_core.data import check_images, open_source
 from pggan_core.distributed import SOLO, Ranks
 from pggan_core.setup import derive_network, describe_networks
 from pggan_core.trainer import Hooks, Progress, Trainer
@@ -21,6 +21,7 @@ from pggan_core.trainer import Hooks, Progress, Trainer
 def describe(config: TrainConfig) -> str:
     """Return what a run would train, after every check that needs the data."""
     source = open_source(Path(config.data))
+    check_images(source)
     channels, height, width = source.shape
     summary = f"{config.data}: {len(source)} images, {width}x{height}, {channels} channels"
     return f"{summary}\n{describe_networks(derive_network(config, source))}"

@@ -1,6 +1,7 @@
 """Real images come out the same from HDF5, folder and zip, at every level; bad data is refused with a remedy."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -8,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.store.layout import compute_mips
 from celebahq_tools.store.writer import create_dataset
 from pggan_core.config import TrainConfig
-from pggan_core.data import open_source
+from pggan_core.data import check_images, open_source
 from pggan_core.loader import Loader, Request, order_images
 from pggan_core.sampling import make_grid, prepare_reals, to_pixels
 from pggan_core.setup import derive_network
+from pggan_core.trainer import Trainer
 
 COUNT = 9
 GOLDEN = Path(__file__).parents[1] / "golden" / "nets" / "layers.npz"
@@ -208,10 +211,88 @@ def test_missing_empty_foreign_and_damaged_data_are_refused(tmp_path):
     (tmp_path / "foreign.h5").write_bytes(b"not a dataset")
     with pytest.raises(StoreError, match="not a readable HDF5 file"):
         open_source(tmp_path / "foreign.h5")
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def make_transparent(path):
+    Image.fromarray(make_images(1, channels=4)[0]).save(path)
+
+
+def make_deep(path):
+    Image.fromarray(make_images(1)[0, ..., 0].astype(np.uint16)).save(path)
+
+
+SPOILED = {
+    "not a picture": (lambda path: path.write_bytes(b"no"), "cannot identify image file"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot identify image file"),
+    "cut off": (shorten, "(truncated|broken)"),
+    "transparent": (make_transparent, "has transparent pixels"),
+    "16 bits": (make_deep, "mode I;16 is not 8 bits"),
+    "small": (
+        lambda path: Image.fromarray(make_images(1, 4, 4)[0]).save(path),
+        "is 4x4 with 3 .* first image 8x8 with 3",
+    ),
+    "grey": (
+        lambda path: Image.fromarray(make_images(1)[0, ..., 0]).save(path),
+        "is 8x8 with 1 .* first image 8x8 with 3",
+    ),
+}
+LATE = ("cut off", "transparent")
+
+
+@pytest.mark.parametrize("fault", SPOILED)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_unusable_images_are_named_with_their_reason(tmp_path, fault, zipped):
+    spoil, reason = SPOILED[fault]
     folder = write_folder(tmp_path / "d", make_images())
-    (folder / "001.png").write_bytes(b"not a picture")
-    with pytest.raises(InputError, match=r"cannot decode 001\.png"):
-        open_source(folder).read([1], 8)
-    Image.fromarray(make_images(1, 4, 4)[0]).save(folder / "001.png")
-    with pytest.raises(InputError, match=r"001\.png is 4x4 with 3 channels, the first image 8x8"):
-        open_source(folder).read([1], 8)
+    spoil(folder / "001.png")
+    if zipped:
+        shutil.make_archive(str(folder), "zip", folder)
+    source = open_source(folder.with_suffix(".zip") if zipped else folder)
+    with pytest.raises(InputError, match=rf"001\.png.*{reason}.*; move them away"):
+        source.read([1], 8)
+    if fault in LATE:
+        # Nothing of it shows at the beginning of the file.
+        check_images(source)
+    else:
+        with pytest.raises(InputError, match=rf"(?s)^1 of 9 images cannot be trained on; move.*001\.png.*{reason}"):
+            check_images(source)
+
+
+def test_training_does_not_begin_on_unusable_images_and_names_not_too_many(tmp_path):
+    folder = write_folder(tmp_path / "d", make_images(40))
+    for index in range(5, 30):
+        (folder / f"{index:03}.png").write_bytes(b"")
+    with pytest.raises(InputError, match="25 of 40 images cannot be trained on") as raised:
+        Trainer(TrainConfig(data=str(folder), batch=4), tmp_path / "run")
+    assert "024.png" in str(raised.value)
+    assert "025.png" not in str(raised.value)
+    assert str(raised.value).endswith("and 5 more")
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    # macOS leaves one beside every file that it packs.
+    path = write_zip(tmp_path / "data.zip", make_images())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("._000.png", b"attributes")
+    assert len(open_source(path)) == COUNT
+
+
+def test_images_behind_long_metadata_are_found_usable(tmp_path):
+    folder = write_folder(tmp_path / "d", make_images())
+    note = PngInfo()
+    note.add_text("note", "x" * 300_000)
+    Image.fromarray(make_images(1)[0]).save(folder / "001.png", pnginfo=note)
+    assert (folder / "001.png").stat().st_size > 300_000
+    check_images(open_source(folder))
+
+
+def test_damaged_table_in_a_zip_is_refused(tmp_path):
+    path = write_zip(tmp_path / "data.zip", make_images(), list(range(COUNT)))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'{"labels": [0', b'{"labels": [7'))
+    with pytest.raises(InputError, match=r"dataset\.json in it is damaged"):
+        open_source(path)
