@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from celebahq_tools.errors import InputError, RejectionError, ShapeError
+from celebahq_tools.source.decoding import decode_any, read_shape
 from celebahq_tools.store.reader import DatasetReader
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
-_MODES = {"L", "RGB", "P", "1", "CMYK", "YCbCr"}
-_GREY_MODES = {"1", "L", "LA"}
 # More than a camera's metadata and thumbnail before the size of its JPEG.
 _HEADER_BYTES = 2**17
 
@@ -90,7 +85,7 @@ class FileSource(ImageSource):
         Raises:
             RejectionError: As for :meth:`ImageSource.load`.
         """
-        return decode_planes(self._read(index))
+        return _decode_planes(self._read(index))
 
     def read_shape(self, index: int) -> tuple[int, int, int]:
         """Return what :meth:`load_planes` would give the shape of, by the beginning of the file where that suffices.
@@ -99,10 +94,11 @@ class FileSource(ImageSource):
             RejectionError: If that much shows already that the image cannot be used.
         """
         try:
-            return _read_shape(self._read(index, _HEADER_BYTES))
+            height, width, channels = read_shape(self._read(index, _HEADER_BYTES))
         except RejectionError:
             # Behind long metadata the beginning may end before the image begins.
-            return _read_shape(self._read(index))
+            height, width, channels = read_shape(self._read(index))
+        return channels, height, width
 
     def _read(self, index: int, size: int = -1) -> bytes:
         try:
@@ -245,50 +241,16 @@ def open_images(path: Path, *, height: int | None = None) -> ImageSource:
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
-    """Return the pixels of an encoded image, (3, H, W) uint8 RGB.
-
-    Grey images become three equal channels. An alpha channel that is opaque everywhere is dropped.
+    """Return the pixels of an encoded image, (3, H, W) uint8 RGB; grey images become three equal channels.
 
     Raises:
-        RejectionError: If it cannot be decoded whole, is 16-bit or float, or has transparent pixels: there is no
-            background that everybody would agree on.
+        RejectionError: If it cannot be used; see :func:`celebahq_tools.source.decoding.decode_any`.
     """
-    return _spread_grey(decode_planes(data))
+    return _spread_grey(_decode_planes(data))
 
 
-def decode_planes(data: bytes) -> NDArray[np.uint8]:
-    """Return the pixels of an encoded image, (1, H, W) uint8 if it is grey, else (3, H, W) RGB.
-
-    Raises:
-        RejectionError: As for :func:`decode_image`.
-    """
-    with _open_picture(data) as image:
-        image.load()
-        if _may_be_transparent(image) and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
-            raise RejectionError("decode", "transparent", "has transparent pixels; flatten it first")
-        pixels = np.atleast_3d(np.asarray(image.convert("L" if image.mode in _GREY_MODES else "RGB")))
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def _read_shape(data: bytes) -> tuple[int, int, int]:
-    with _open_picture(data) as image:
-        return (1 if image.mode in _GREY_MODES else 3, image.height, image.width)
-
-
-@contextmanager
-def _open_picture(data: bytes) -> Iterator[Image.Image]:
-    """Yield an image that has 8 bits a channel; all that goes wrong with it becomes a rejection."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in _MODES and not _may_be_transparent(image):
-                raise RejectionError("decode", "depth", f"mode {image.mode} is not 8 bits a channel; convert it")
-            yield image
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise RejectionError("decode", "unreadable", str(error).split(" <")[0]) from None
-
-
-def _may_be_transparent(image: Image.Image) -> bool:
-    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+def _decode_planes(data: bytes) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(decode_any(data).transpose(2, 0, 1))
 
 
 def _spread_grey(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:

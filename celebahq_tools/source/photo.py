@@ -20,7 +20,7 @@ from celebahq_tools.types import Pixels
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 512 * 2**20
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
-_EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION = 0x0112
 _UPRIGHT = (None, 0, 1)
 # From stored to upright pixels, by EXIF orientation (Exif 2.32, section 4.6.4 A).
 _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
@@ -161,7 +161,7 @@ def _check_header(image: ImageFile.ImageFile, upright: bool) -> int:
         raise RejectionError("decode", "bits16", "16 bits a channel")
     if "transparency" in image.info:
         raise RejectionError("decode", "alpha", "a transparent colour")
-    orientation = image.getexif().get(_EXIF_ORIENTATION)
+    orientation = image.getexif().get(EXIF_ORIENTATION)
     if orientation in _UPRIGHT:
         return 1
     if not upright or orientation not in _TURNS:

@@ -6,6 +6,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -130,13 +131,39 @@ def test_grey_becomes_three_equal_channels_and_opaque_alpha_is_dropped() -> None
     np.testing.assert_array_equal(decode_image(encode(opaque)), IMAGES[0])
 
 
-def test_transparent_and_16_bit_images_are_rejected_with_a_reason() -> None:
-    rgb = IMAGES[0].transpose(1, 2, 0)
-    opaque = np.dstack([rgb, np.full((32, 24), 254, np.uint8)])
-    with pytest.raises(RejectionError, match="transparent pixels; flatten"):
-        decode_image(encode(opaque))
-    with pytest.raises(RejectionError, match="not 8 bits"):
-        decode_image(encode(rgb[..., 0].astype(np.uint16)))
+def encode_deep_colours() -> bytes:
+    """Return a PNG of 16 bits a channel, which Pillow reads as if it had eight."""
+    return cv2.imencode(".png", np.full((32, 24, 3), 4660, np.uint16))[1].tobytes()
+
+
+def encode_separations() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("CMYK", (24, 32)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda rgb: encode(np.dstack([rgb, np.full((32, 24), 254, np.uint8)])), "transparent pixels; flatten"),
+        (lambda rgb: encode(rgb[..., 0].astype(np.uint16)), "more than 8 bits"),
+        (lambda _: encode_deep_colours(), "16"),
+        (lambda _: encode_separations(), "cmyk"),
+        (lambda rgb: encode(rgb)[:-40], "truncated|damaged"),
+    ],
+    ids=["transparent", "16-bit grey", "16-bit colours", "CMYK", "cut off"],
+)
+def test_what_has_no_one_meaning_in_8_bits_is_rejected_with_a_reason(make, reason) -> None:
+    with pytest.raises(RejectionError, match=reason):
+        decode_image(make(IMAGES[0].transpose(1, 2, 0)))
+
+
+def test_images_turned_by_exif_stand_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(IMAGES[0].transpose(1, 2, 0)).save(buffer, "PNG", exif=exif)
+    np.testing.assert_array_equal(decode_image(buffer.getvalue()), np.rot90(IMAGES[0], -1, axes=(1, 2)))
 
 
 def test_grey_arrays_become_three_channels(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_unusable_pictures_are_passed_over_with_a_reason(tmp_path: Path) -> None
     assert [photo.path.name for photo in found] == ["grey.png"]
     assert found[0].sizes[0].shape == (150, 150, 3)
     assert len(said) == 3
-    assert any("transparency" in line for line in said)
+    assert any("transparent" in line for line in said)
 
 
 def test_batches_depend_on_seed_and_step_alone(config: RestoreTrainConfig, photos: Path) -> None:

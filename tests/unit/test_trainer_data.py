@@ -221,16 +221,23 @@ def make_transparent(path):
     Image.fromarray(make_images(1, channels=4)[0]).save(path)
 
 
+def turn_over(path):
+    """Write an animation of two frames."""
+    first, second = (Image.fromarray(image) for image in make_images(2))
+    first.save(path, save_all=True, append_images=[second])
+
+
 def make_deep(path):
     Image.fromarray(make_images(1)[0, ..., 0].astype(np.uint16)).save(path)
 
 
 SPOILED = {
-    "not a picture": (lambda path: path.write_bytes(b"no"), "cannot identify image file"),
-    "empty": (lambda path: path.write_bytes(b""), "cannot identify image file"),
+    "not a picture": (lambda path: path.write_bytes(b"no"), "not_an_image"),
+    "empty": (lambda path: path.write_bytes(b""), "zero bytes"),
     "cut off": (shorten, "(truncated|broken)"),
     "transparent": (make_transparent, "has transparent pixels"),
-    "16 bits": (make_deep, "mode I;16 is not 8 bits"),
+    "16 bits": (make_deep, "more than 8 bits"),
+    "animated": (turn_over, "2 frames"),
     "small": (
         lambda path: Image.fromarray(make_images(1, 4, 4)[0]).save(path),
         "is 4x4 with 3 .* first image 8x8 with 3",

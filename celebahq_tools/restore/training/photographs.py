@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from celebahq_tools.errors import InputError
+from celebahq_tools.errors import InputError, RejectionError
+from celebahq_tools.source.decoding import decode_any
+from celebahq_tools.source.photo import read_photo_file
 from celebahq_tools.types import Pixels
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
@@ -64,16 +66,14 @@ def load_photographs(
     for path in paths:
         try:
             photographs.append(_load(path, downscale, min_side))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            say(f"passed over {path}: {error}")
+        except RejectionError as error:
+            say(f"passed over {path}: {error.detail or error.reason}")
     return photographs
 
 
 def _load(path: Path, downscale: float, min_side: int) -> Photograph:
-    with Image.open(path) as file:
-        if file.mode not in ("RGB", "L", "P"):
-            raise ValueError(f"mode {file.mode} (transparency or more than 8 bits)")
-        image = ImageOps.exif_transpose(file).convert("RGB")
+    pixels = decode_any(read_photo_file(path)[0])
+    image = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
     sizes: list[Pixels] = []
     first = max(downscale, max(image.size) / _LARGEST_SIDE)
     for reduction in _REDUCTIONS:
@@ -83,7 +83,8 @@ def _load(path: Path, downscale: float, min_side: int) -> Photograph:
         reduced = image if size == image.size else image.resize((size[0], size[1]), Image.Resampling.BOX)
         sizes.append(np.asarray(reduced))
     if not sizes:
-        raise ValueError(f"{image.size[0]}x{image.size[1]} reduced {first:g} times is below {min_side} pixels")
+        detail = f"{image.size[0]}x{image.size[1]} reduced {first:g} times is below {min_side} pixels"
+        raise RejectionError("training", "small", detail)
     return Photograph(path, tuple(sizes))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from celebahq_tools.source.importers.decoding import decode_any
+from celebahq_tools.source.decoding import decode_any
 from celebahq_tools.store.labels import Labels
 
 
@@ -89,7 +89,7 @@ class EncodedSource(ImportSource):
     """Image files, wherever their bytes lie."""
 
     def decode(self, raw: bytes) -> NDArray[np.uint8]:
-        """Return the pixels of an image file; see :func:`~celebahq_tools.source.importers.decoding.decode_any`."""
+        """Return the pixels of an image file; see :func:`~celebahq_tools.source.decoding.decode_any`."""
         return decode_any(raw)
 
 

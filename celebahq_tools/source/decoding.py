@@ -1,4 +1,4 @@
-"""Decode image files of a ready-made set: what has one meaning in 8-bit grey or RGB is taken, the rest is named."""
+"""Decode image files of ready-made sets: what has one meaning in 8-bit grey or RGB is taken, the rest is named."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from celebahq_tools.errors import RejectionError
-from celebahq_tools.source.photo import check_extent, open_image
+from celebahq_tools.source.photo import EXIF_ORIENTATION, check_extent, open_image
 
 _GREY = {"L", "1"}
 _ALPHA = {"RGBA", "LA", "PA", "La", "RGBa"}
+_GREY_ALPHA = {"LA", "La"}
+# EXIF orientations that exchange width and height.
+_LYING = {5, 6, 7, 8}
 _DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
@@ -35,6 +38,22 @@ def decode_any(data: bytes) -> NDArray[np.uint8]:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
+def read_shape(data: bytes) -> tuple[int, int, int]:
+    """Return (H, W, C) of what :func:`decode_any` would make of an image file, whose beginning mostly suffices.
+
+    Raises:
+        RejectionError: If it shows before any pixel is decoded that the image cannot be used, or if the beginning is
+            too short.
+    """
+    with open_image(data) as image:
+        _check_header(image)
+        # Of a PNG without EXIF before its pixels, Pillow decodes the pixels to look behind them.
+        told = image.format != "PNG" or "exif" in image.info
+        lies = told and image.getexif().get(EXIF_ORIENTATION) in _LYING
+        height, width = (image.width, image.height) if lies else (image.height, image.width)
+        return height, width, 1 if image.mode in _GREY | _GREY_ALPHA else 3
+
+
 def _check_header(image: ImageFile.ImageFile) -> None:
     check_extent(image)
     # Pillow would silently drop the low byte of 16-bit RGB.
@@ -51,6 +70,6 @@ def _make_plain(image: Image.Image) -> Image.Image:
         with_alpha = image.convert("RGBA")
         if with_alpha.getchannel("A").getextrema()[0] != 255:
             raise RejectionError("decode", "alpha", "has transparent pixels; flatten it first")
-        grey = image.mode in {"LA", "La", "L", "1"}
+        grey = image.mode in _GREY | _GREY_ALPHA
         return with_alpha.convert("RGB").getchannel(0) if grey else with_alpha.convert("RGB")
     return image.convert("L") if image.mode in _GREY else image.convert("RGB")
