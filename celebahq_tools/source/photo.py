@@ -143,11 +143,15 @@ def check_landmarks(landmarks: NDArray[np.float32], width: int, height: int) -> 
 
 
 def check_extent(image: ImageFile.ImageFile) -> None:
-    """Reject an image file of too many pixels or of several frames."""
+    """Reject an image file of too many pixels or of several frames.
+
+    Of a multi-picture file (CIPA DC-007), a JPEG as many phones write it, the first is the photograph: what follows is
+    a depth map, or the same smaller or from the other eye.
+    """
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise RejectionError("decode", "huge", f"{width}x{height} pixels, the limit is {MAX_PIXELS}")
-    if getattr(image, "n_frames", 1) > 1:
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise RejectionError("decode", "animated", f"{getattr(image, 'n_frames', 0)} frames")
 
 

@@ -62,6 +62,14 @@ ODD_FILES = {
 }
 
 
+def test_of_a_phone_s_multi_picture_file_the_photograph_is_taken():
+    smaller = Image.fromarray(255 - RGB).resize((16, 12))
+    data = encode(Image.fromarray(RGB), "MPO", save_all=True, append_images=[smaller], quality=100, subsampling=0)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.n_frames == 2
+    np.testing.assert_allclose(photo.decode_photo(data), RGB, atol=6)  # of quality 100
+
+
 @pytest.mark.parametrize("kind", ODD_FILES)
 def test_an_odd_file_is_rejected_with_its_reason(kind):
     make, reason = ODD_FILES[kind]
