@@ -66,6 +66,7 @@ def run(input: Path, output: Path, dejpeg: str | None, sr: str, **how: Any) -> N
 @click.option("--downscale", type=float, help="Least reduction of the photographs.  [default: 2]")
 @click.option("--vary", type=float, help="How often photographs get other sharpness, tones, colours.  [default: 0]")
 @click.option("--strong-odds", type=float, help="dejpeg: how often low qualities are favoured.  [default: 0.5]")
+@click.option("--middle-odds", type=float, help="dejpeg: how often qualities 15 to 80 are favoured.  [default: 0]")
 @click.option("--jpeg-odds", type=float, help="sr: how often the small image is a JPEG.  [default: 0.7]")
 @click.option("--dejpeg", metavar="NAME|PATH|none", help="sr: half of the small JPEGs pass it.  [default: none]")
 @click.option("--seed", type=int, help="Seed of everything random.  [default: 0]")

@@ -23,6 +23,7 @@ from celebahq_tools.restore.training.checkpoint import read_run_checkpoint
 from celebahq_tools.restore.training.config import RestoreTrainConfig
 from celebahq_tools.restore.training.degradations import (
     ROOM,
+    QualityOdds,
     compress,
     damage_for_dejpeg,
     damage_for_sr,
@@ -254,12 +255,21 @@ def test_jpeg_damage_covers_qualities_grids_and_clean_patches() -> None:
 
 def test_strong_odds_move_qualities_from_even_over_the_range_to_even_over_its_logarithm() -> None:
     rng = np.random.default_rng(0)
-    even, strong = ([draw_quality(rng, 5, 95, odds) for _ in range(4000)] for odds in (0.0, 1.0))
+    even, strong = ([draw_quality(rng, 5, 95, QualityOdds(odds)) for _ in range(4000)] for odds in (0.0, 1.0))
     assert min(even) == min(strong) == 5
     assert max(even) == 95
     # The medians are the arithmetic and the geometric mean of 5 and 95; 4,000 draws are within 5 % of them.
     assert np.median(even) == pytest.approx(50, rel=0.05)
     assert np.median(strong) == pytest.approx(np.sqrt(5 * 95), rel=0.05)
+
+
+def test_middle_odds_favour_qualities_15_to_80() -> None:
+    rng = np.random.default_rng(0)
+    found = np.array([draw_quality(rng, 5, 95, QualityOdds(0.0, 0.7)) for _ in range(4000)])
+    # 66 of the 91 qualities of the even draw lie there, too.
+    share = ((found >= 15) & (found <= 80)).mean()
+    assert share == pytest.approx(0.7 + 0.3 * 66 / 91, abs=0.02)
+    assert (found.min(), found.max()) == (5, 95)
 
 
 def test_sr_damage_shows_the_same_place_at_a_quarter_of_the_size() -> None:
@@ -360,6 +370,7 @@ def test_every_net_starts_as_doing_nothing_and_fits_the_limit(name: str) -> None
         ({"rate": 0.0}, "rate 0.0"),
         ({"jpeg_odds": 1.5}, "jpeg_odds 1.5"),
         ({"strong_odds": -0.1}, "strong_odds -0.1"),
+        ({"middle_odds": 1.1}, "middle_odds 1.1"),
         ({"downscale": 0.5}, "downscale 0.5"),
         ({"photos": ()}, "no photographs"),
         ({"optimizer": "sgd"}, "optimizer 'sgd'"),

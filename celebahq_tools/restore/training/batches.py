@@ -7,7 +7,14 @@ import torch
 
 from celebahq_tools.restore.base import Restorer
 from celebahq_tools.restore.training.config import RestoreTrainConfig
-from celebahq_tools.restore.training.degradations import Pair, damage_for_dejpeg, damage_for_sr, source_side, vary_piece
+from celebahq_tools.restore.training.degradations import (
+    Pair,
+    QualityOdds,
+    damage_for_dejpeg,
+    damage_for_sr,
+    source_side,
+    vary_piece,
+)
 from celebahq_tools.restore.training.photographs import PatchSampler
 from celebahq_tools.types import Pixels
 
@@ -41,7 +48,7 @@ class BatchMaker:
         config = self.config
         piece = vary_piece(rng, self.sampler.draw(rng, source_side(config.patch, config.scale)), config.vary)
         if config.task == "dejpeg":
-            return damage_for_dejpeg(rng, piece, config.patch, config.strong_odds)
+            return damage_for_dejpeg(rng, piece, config.patch, QualityOdds(config.strong_odds, config.middle_odds))
         pair = damage_for_sr(rng, piece, config.patch, config.scale, config.jpeg_odds)
         if self.dejpeg is not None and rng.random() < 0.5:
             pair = Pair(self.dejpeg.restore(np.ascontiguousarray(pair.damaged)), pair.truth)

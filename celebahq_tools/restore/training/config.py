@@ -47,6 +47,7 @@ class RestoreTrainConfig:
         vary: How often clean pieces are made softer, of other tones and of other colours, each.
         strong_odds: For ``dejpeg``: how often the JPEG quality is drawn evenly over its logarithm, which favours strong
             compression, rather than over its range, 5 to 95.
+        middle_odds: For ``dejpeg``: how often it is drawn evenly from 15 to 80 instead of either.
         jpeg_odds: For ``sr``: how often the small image is JPEG-compressed.
         dejpeg: For ``sr``: name or file of a restorer that half of the compressed small images pass through, as in a
             build; ``none`` trains on bare ones.
@@ -79,6 +80,7 @@ class RestoreTrainConfig:
     min_side: int = 128
     vary: float = 0.0
     strong_odds: float = 0.5
+    middle_odds: float = 0.0
     jpeg_odds: float = 0.7
     dejpeg: str = "none"
     seed: int = 0
@@ -104,7 +106,7 @@ class RestoreTrainConfig:
         for name in ("rate", "discriminator_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
-        for name in ("decay", "average", "temper", "vary", "strong_odds", "jpeg_odds"):
+        for name in ("decay", "average", "temper", "vary", "strong_odds", "middle_odds", "jpeg_odds"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
         for name in ("adversarial", "matching", "warmup", "seed"):

@@ -18,6 +18,7 @@ MARGIN = 8
 ROOM = 2 * MARGIN + 8
 SUBSAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
+_MIDDLE = (15, 80)
 _CLEAN_ODDS = 0.06
 _DOUBLE_ODDS = 0.2
 _ALIGNED_ODDS = 0.9
@@ -64,9 +65,25 @@ def compress(pixels: Pixels, quality: int, subsampling: str = "4:2:0") -> Pixels
     return np.asarray(Image.open(buffer))
 
 
-def draw_quality(rng: np.random.Generator, low: int, high: int, strong_odds: float = 0.5) -> int:
-    """Return a JPEG quality: even over its logarithm with the odds given, else even over the range."""
-    if rng.random() < 1 - strong_odds:
+@dataclass(frozen=True)
+class QualityOdds:
+    """How JPEG qualities are drawn: evenly over the range where neither of these applies.
+
+    Attributes:
+        strong: How often evenly over the logarithm, of which for 5 to 95 half lies below 22.
+        middle: How often, before that is asked, evenly over 15 to 80. At 0 nothing is drawn for it.
+    """
+
+    strong: float = 0.5
+    middle: float = 0.0
+
+
+def draw_quality(rng: np.random.Generator, low: int, high: int, odds: QualityOdds | None = None) -> int:
+    """Return a JPEG quality from ``low`` to ``high``; only the middle qualities do not depend on these."""
+    odds = odds or QualityOdds()
+    if odds.middle and rng.random() < odds.middle:
+        return int(rng.integers(_MIDDLE[0], _MIDDLE[1] + 1))
+    if rng.random() < 1 - odds.strong:
         return int(rng.integers(low, high + 1))
     return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
@@ -104,7 +121,7 @@ def vary_piece(rng: np.random.Generator, piece: Pixels, odds: float) -> Pixels:
     return np.ascontiguousarray(np.clip(np.rint(values * 255), 0, 255).astype(np.uint8))
 
 
-def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int, strong_odds: float = 0.5) -> Pair:
+def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int, odds: QualityOdds | None = None) -> Pair:
     """Return a JPEG patch with its truth: quality 5 to 95, colour 4:2:0 or full, sometimes twice, sometimes clean.
 
     Nine of ten patches start on the JPEG's 8x8 grid, where restorers bring their images; the others anywhere.
@@ -113,7 +130,7 @@ def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int, stron
         rng: Decides everything.
         piece: Clean, shape (patch + 24, patch + 24, 3).
         patch: Side of the patch.
-        strong_odds: How often the quality is even over its logarithm, of which half lies below 22, not over the range.
+        odds: How its quality is drawn; by default as :class:`QualityOdds` says.
     """
     damaged = piece
     if rng.random() >= _CLEAN_ODDS:
@@ -122,7 +139,7 @@ def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int, stron
             rolled = np.roll(damaged, shifts, axis=(0, 1))
             before = compress(np.ascontiguousarray(rolled), draw_quality(rng, 30, 95), _draw_subsampling(rng))
             damaged = np.roll(before, (-shifts[0], -shifts[1]), axis=(0, 1))
-        quality = draw_quality(rng, 5, 95, strong_odds)
+        quality = draw_quality(rng, 5, 95, odds)
         damaged = compress(np.ascontiguousarray(damaged), quality, _draw_subsampling(rng))
     top, left = _draw_corner(rng, piece.shape[0] - patch)
     window = (slice(top, top + patch), slice(left, left + patch))
