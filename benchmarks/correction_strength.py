@@ -19,7 +19,7 @@ from celebahq_tools.restore.evaluation import cut_crops, list_damages
 from celebahq_tools.restore.training.photographs import list_photographs, load_photographs
 from celebahq_tools.restore.training.validation import measure_psnr
 
-FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 QUALITIES = (10, 20, 40, 75)
 SIDE = 256
 
