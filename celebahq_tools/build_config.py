@@ -13,7 +13,7 @@ from celebahq_tools.errors import ConfigError, suggest
 
 MIN_SIZE, MAX_SIZE = 64, 1024
 
-DEFAULT_DEJPEG = "rednet-l"
+DEFAULT_DEJPEG = "jpeg-resnet"
 DEFAULT_SR = "realsr-df2k"
 
 # Raised whenever a change of code changes pixels or scores, so that an old work folder is not continued.

@@ -53,7 +53,7 @@ def split_guards(_context: click.Context, _option: click.Parameter, value: str |
 @click.option("--limit", type=int, help="Work on the first N photographs only.  [default: all]")
 @click.option("--keep", type=int, help="Keep the best N faces.  [default: 30000]")
 @click.option("--size", type=int, help="Side of the faces, a power of two from 64 to 1024.  [default: 1024]")
-@click.option("--dejpeg", metavar="NAME|PATH|none", help="JPEG artifact removal.  [default: rednet-l]")
+@click.option("--dejpeg", metavar="NAME|PATH|none", help="JPEG artifact removal.  [default: jpeg-resnet]")
 @click.option("--sr", metavar="NAME|PATH|none", help="Super-resolution of small faces.  [default: realsr-df2k]")
 @click.option("--resample", type=click.Choice(["box", "lanczos"]), help="Final downsampling filter.  [default: box]")
 @click.option("--compression", type=click.Choice(COMPRESSIONS), help="Of the HDF5 file.  [default: gzip]")
