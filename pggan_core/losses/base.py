@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 import torch
@@ -13,7 +14,7 @@ from pggan_core.losses import LossConfig
 Critic = Callable[[Tensor], Tensor]
 
 
-class AdversarialLoss:
+class AdversarialLoss(ABC):
     """Base of the losses; all terms are per sample, the trainer takes their mean.
 
     Args:
@@ -23,13 +24,13 @@ class AdversarialLoss:
     def __init__(self, config: LossConfig) -> None:
         self.config = config
 
+    @abstractmethod
     def generator(self, fake: Tensor) -> Tensor:
         """Return the generator's loss (N,) from the scores of its images (N,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the discriminator's loss (N,) from scores of reals and fakes, both (N,)."""
-        raise NotImplementedError
 
     def penalty(
         self,
@@ -56,14 +57,14 @@ class AdversarialLoss:
         """Strength of the multiplicative noise in the discriminator; 0 for none."""
         return 0.0
 
-    def observe(self, real: Tensor, fake: Tensor) -> None:
+    def observe(self, real: Tensor, fake: Tensor) -> None:  # noqa: B027 - most losses have nothing to adapt
         """Look at one step's scores, for losses that adapt."""
 
     def state(self) -> dict[str, float]:
         """Return what has to survive a resume."""
         return {}
 
-    def load_state(self, state: Mapping[str, float]) -> None:
+    def load_state(self, state: Mapping[str, float]) -> None:  # noqa: B027 - nor anything to remember
         """Take back what :meth:`state` returned."""
 
 
