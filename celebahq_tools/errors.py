@@ -45,6 +45,11 @@ class RejectionError(CelebahqError):
         self.reason = reason
         self.detail = detail
 
+    @property
+    def cause(self) -> str:
+        """What is wrong, without the stage: the detail, or the reason where nothing more is known."""
+        return self.detail or self.reason
+
     def __reduce__(self) -> tuple[type[RejectionError], tuple[str, str, str]]:
         # The default would rebuild it from the joined message: worker processes send rejections back by pickle.
         return type(self), (self.stage, self.reason, self.detail)

@@ -127,7 +127,7 @@ class _PictureLevels:
             try:
                 shape = self._images.read_shape(index)
             except RejectionError as error:
-                yield f"{self._images.name(index)}: {error.detail or error.reason}"
+                yield f"{self._images.name(index)}: {error.cause}"
                 continue
             if shape != self.shape:
                 yield f"{self._images.name(index)} {self._compare(shape)}"
@@ -140,8 +140,7 @@ class _PictureLevels:
         try:
             return self._images.load_planes(index)
         except RejectionError as error:
-            reason = error.detail or error.reason
-            raise InputError(f"{self.path}: cannot use {self._images.name(index)}: {reason}; {_REMEDY}") from None
+            raise InputError(f"{self.path}: cannot use {self._images.name(index)}: {error.cause}; {_REMEDY}") from None
 
 
 def _open_folder(path: Path) -> _PictureLevels:

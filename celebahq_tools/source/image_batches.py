@@ -110,7 +110,7 @@ class BatchReader:
                     try:
                         image = future.result()
                     except RejectionError as error:
-                        self.bad[self.source.name(index)] = error.detail or error.reason
+                        self.bad[self.source.name(index)] = error.cause
                         continue
                     yield index, image
             finally:

@@ -269,4 +269,4 @@ def load_image(path: Path) -> NDArray[np.uint8]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except RejectionError as error:
-        raise InputError(f"{path}: {error.detail or error.reason}") from None
+        raise InputError(f"{path}: {error.cause}") from None

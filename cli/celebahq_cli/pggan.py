@@ -114,7 +114,7 @@ def train(
         # This needs torch, which takes seconds to import.
         from celebahq_cli.pggan_run import describe, run
 
-        click.echo(describe(config))
+        click.echo(describe(config, dry_run=dry_run))
         finished = dry_run or run(config, folder, resume)
     if not finished:
         raise SystemExit(INTERRUPTED)

@@ -47,7 +47,7 @@ def _train(ranks: Ranks, prepare: Callable[[], tuple[TrainConfig, Path]], resume
 
     def settle() -> None:
         config, folder = prepare()
-        click.echo(f"{ranks.count} processes\n{describe(config)}")
+        click.echo(f"{ranks.count} processes\n{describe(config, dry_run=dry_run)}")
         settled.extend((config_to_json(config), str(folder)))
 
     ranks.lead(settle)

@@ -18,10 +18,16 @@ from pggan_core.setup import derive_network, describe_networks
 from pggan_core.trainer import Hooks, Progress, Trainer
 
 
-def describe(config: TrainConfig) -> str:
-    """Return what a run would train, after every check that needs the data."""
+def describe(config: TrainConfig, *, dry_run: bool) -> str:
+    """Return what a run would train, after every check that needs the data.
+
+    Args:
+        config: Of the run.
+        dry_run: Whether no run follows, which would look at all images itself.
+    """
     source = open_source(Path(config.data))
-    check_images(source)
+    if dry_run:
+        check_images(source)
     channels, height, width = source.shape
     summary = f"{config.data}: {len(source)} images, {width}x{height}, {channels} channels"
     return f"{summary}\n{describe_networks(derive_network(config, source))}"

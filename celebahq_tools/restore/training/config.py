@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 from celebahq_tools.errors import ConfigError, suggest
 from celebahq_tools.restore import rednet, srnet
+from celebahq_tools.restore.training.degradations import USUAL_ODDS
 
 Task: TypeAlias = Literal["dejpeg", "sr"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -79,8 +80,8 @@ class RestoreTrainConfig:
     downscale: float = 2.0
     min_side: int = 128
     vary: float = 0.0
-    strong_odds: float = 0.5
-    middle_odds: float = 0.0
+    strong_odds: float = USUAL_ODDS.strong
+    middle_odds: float = USUAL_ODDS.middle
     jpeg_odds: float = 0.7
     dejpeg: str = "none"
     seed: int = 0

@@ -18,6 +18,7 @@ MARGIN = 8
 ROOM = 2 * MARGIN + 8
 SUBSAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
+# Where most qualities lie that nets for JPEG removal are compared at.
 _MIDDLE = (15, 80)
 _CLEAN_ODDS = 0.06
 _DOUBLE_ODDS = 0.2
@@ -78,9 +79,11 @@ class QualityOdds:
     middle: float = 0.0
 
 
-def draw_quality(rng: np.random.Generator, low: int, high: int, odds: QualityOdds | None = None) -> int:
+USUAL_ODDS = QualityOdds()
+
+
+def draw_quality(rng: np.random.Generator, low: int, high: int, odds: QualityOdds = USUAL_ODDS) -> int:
     """Return a JPEG quality from ``low`` to ``high``; only the middle qualities do not depend on these."""
-    odds = odds or QualityOdds()
     if odds.middle and rng.random() < odds.middle:
         return int(rng.integers(_MIDDLE[0], _MIDDLE[1] + 1))
     if rng.random() < 1 - odds.strong:
@@ -121,7 +124,7 @@ def vary_piece(rng: np.random.Generator, piece: Pixels, odds: float) -> Pixels:
     return np.ascontiguousarray(np.clip(np.rint(values * 255), 0, 255).astype(np.uint8))
 
 
-def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int, odds: QualityOdds | None = None) -> Pair:
+def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int, odds: QualityOdds = USUAL_ODDS) -> Pair:
     """Return a JPEG patch with its truth: quality 5 to 95, colour 4:2:0 or full, sometimes twice, sometimes clean.
 
     Nine of ten patches start on the JPEG's 8x8 grid, where restorers bring their images; the others anywhere.
@@ -130,7 +133,7 @@ def damage_for_dejpeg(rng: np.random.Generator, piece: Pixels, patch: int, odds:
         rng: Decides everything.
         piece: Clean, shape (patch + 24, patch + 24, 3).
         patch: Side of the patch.
-        odds: How its quality is drawn; by default as :class:`QualityOdds` says.
+        odds: How its quality is drawn.
     """
     damaged = piece
     if rng.random() >= _CLEAN_ODDS:

@@ -67,7 +67,7 @@ def load_photographs(
         try:
             photographs.append(_load(path, downscale, min_side))
         except RejectionError as error:
-            say(f"passed over {path}: {error.detail or error.reason}")
+            say(f"passed over {path}: {error.cause}")
     return photographs
 
 
