@@ -1,6 +1,7 @@
 """Large levels lie in bands; whatever the size, plain h5py and our reader see the same pixels, and damage is named."""
 
 import zlib
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -150,6 +151,20 @@ def test_a_band_that_was_never_written_or_not_compressed_is_read_as_hdf5_reads_i
         read = reader.read(0)
         np.testing.assert_array_equal(read, [image[0], np.full_like(image[1], 7), image[2]])
         np.testing.assert_array_equal(read, file["data512x512"][0])
+
+
+class _Unplaced:
+    """A level that does not tell where its chunks lie, which HDF5 finds out by going through all of them."""
+
+    def __init__(self, level):
+        self.read_direct_chunk = level.read_direct_chunk
+
+
+def test_reading_never_goes_through_all_chunks_of_a_level_to_find_one(faces, dataset):
+    with DatasetReader(dataset, threads=2) as reader:
+        streams = reader._find_streams((3, 512, 512))
+        reader._streams[3, 512, 512] = replace(streams, level=_Unplaced(streams.level))
+        np.testing.assert_array_equal(reader.read([2, 0]), faces[[2, 0]].transpose(0, 3, 1, 2))
 
 
 def test_damaged_bands_are_named_each_and_the_reader_names_the_level(faces, dataset):
