@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -154,8 +153,8 @@ def _open_zip(path: Path) -> _PictureLevels:
         table = images.read_file(_TABLE)
     except KeyError:
         table = None
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: {_TABLE} in it is damaged ({error}); make the zip again") from None
+    except RejectionError as error:
+        raise InputError(f"{path}: {_TABLE} in it cannot be read ({error.cause}); make the zip again") from None
     return _PictureLevels(images, table)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError, RejectionError, ShapeError
 from celebahq_tools.source.decoding import decode_any, read_shape
+from celebahq_tools.source.zip_entries import ZIP_ERRORS, open_archive, read_entry
 from celebahq_tools.store.reader import DatasetReader
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
@@ -72,7 +71,7 @@ class FileSource(ImageSource):
         """Return the first ``size`` bytes of a file, by default all.
 
         Raises:
-            OSError, zipfile.BadZipFile, zlib.error: If it cannot be read.
+            OSError, RejectionError: If it cannot be read.
         """
 
     def load(self, index: int) -> NDArray[np.uint8]:
@@ -103,7 +102,7 @@ class FileSource(ImageSource):
     def _read(self, index: int, size: int = -1) -> bytes:
         try:
             return self.read_file(self.names[index], size)
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        except OSError as error:
             raise RejectionError("decode", "unreadable", str(error)) from None
 
 
@@ -128,18 +127,15 @@ class ZipSource(FileSource):
     """All image files in a .zip, by name; StyleGAN's datasets are such files."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: not a readable .zip file ({error})") from None
+        self._zip = open_archive(path)
         self._lock = threading.Lock()
         entries = (name for name in self._zip.namelist() if not Path(name).name.startswith("."))
         super().__init__(path, sorted(name for name in entries if Path(name).suffix.lower() in SUFFIXES))
 
     def read_file(self, name: str, size: int = -1) -> bytes:
         """Return the beginning of an entry, or all; see :meth:`FileSource.read_file`."""
-        with self._lock, self._zip.open(name) as file:
-            return file.read(size)
+        with self._lock:
+            return read_entry(self._zip, name, size)
 
     def close(self) -> None:
         """Close the file."""
@@ -160,7 +156,7 @@ class ArraySource(ImageSource):
                         f"{path}: holds the arrays {', '.join(names)}; one is expected, or one named images"
                     )
                 loaded = loaded[names[0]]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except ZIP_ERRORS as error:
             raise InputError(f"{path}: not a readable numpy file ({error})") from None
         if loaded.dtype != np.uint8:
             raise ShapeError(f"{path}: holds {loaded.dtype}; expected uint8 in 0..255: scale, round and clip it first")

@@ -20,8 +20,7 @@ from PIL import Image
 
 from celebahq_tools.errors import InputError
 from celebahq_tools.importing import ImportConfig, run_import
-from celebahq_tools.source import photo
-from celebahq_tools.source.importers import zip_archive
+from celebahq_tools.source import photo, zip_entries
 from celebahq_tools.source.importers.base import ImportRequest
 from celebahq_tools.store.manifest import manifest_path, read_manifest
 from celebahq_tools.store.reader import DatasetReader
@@ -313,10 +312,10 @@ def test_names_that_lead_out_of_a_zip_are_rejected_and_nothing_is_unpacked(tmp_p
 
 
 def test_a_zip_bomb_is_rejected_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(zip_archive, "MAX_BYTES", 10**6)
-    monkeypatch.setattr(zip_archive.zipfile.ZipFile, "read", refuse_bombs(zipfile.ZipFile.read))
     path = make_zip(tmp_path / "bomb.zip", [("a.png", PNG), ("bomb.png", bytes(10**7))])
     assert path.stat().st_size < 20_000
+    monkeypatch.setattr(zip_entries, "MAX_BYTES", 10**6)
+    monkeypatch.setattr(zip_entries.zipfile.ZipFile, "open", refuse_bombs(zipfile.ZipFile.open))
     summary, _, rows = bring_in(path, "zip", tmp_path / "a.h5")
     assert rows["bomb.png"]["reason"] == "decode.huge"
     assert summary.kept == 1

@@ -220,3 +220,19 @@ def test_a_png_written_is_read_back(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("x")
     with pytest.raises(InputError, match=r"bad\.png: "):
         load_image(tmp_path / "bad.png")
+
+
+def test_an_encrypted_image_in_a_zip_is_rejected_by_name_and_the_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("a.png", "b.png"):
+            file.writestr(name, encode(np.zeros((8, 8, 3), np.uint8)))
+    data = bytearray(path.read_bytes())
+    # The encryption bit of the last entry, in its local header and in the directory.
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.rindex(signature) + place] |= 1
+    path.write_bytes(data)
+    images = open_images(path)
+    assert images.load(0).shape == (3, 8, 8)
+    with pytest.raises(RejectionError, match=r"zip\.encrypted: needs a password"):
+        images.load(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError, RejectionError
 from celebahq_tools.source.importers.base import ArraySource, ImportRequest
+from celebahq_tools.source.zip_entries import ZIP_ERRORS
 from celebahq_tools.store.labels import Labels, parse_label_values, read_label_array
 
 _LABEL_NAMES = ("labels", "label", "y", "arr_1")
-_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 class NumpySource(ArraySource):
@@ -39,7 +38,7 @@ class NumpySource(ArraySource):
                 _, self._shape = _read_header(stream)
                 size = path.stat().st_size
                 self._check_size(size - stream.tell())
-        except _ERRORS as error:
+        except ZIP_ERRORS as error:
             self.close()
             raise InputError(f"{path}: not a readable numpy file of uint8 images ({error})") from None
         except BaseException:
@@ -99,7 +98,7 @@ class NumpySource(ArraySource):
             if index != self._next:
                 self._stream.seek(self._start + index * size)
             data = self._stream.read(size)
-        except _ERRORS as error:
+        except ZIP_ERRORS as error:
             self._next = -1
             raise RejectionError("decode", "damaged", str(error)) from None
         self._next = index + 1

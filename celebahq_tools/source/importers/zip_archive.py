@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from celebahq_tools.errors import InputError, RejectionError
 from celebahq_tools.source.importers.base import EncodedSource, ImportRequest
 from celebahq_tools.source.importers.files import MAX_TABLE_BYTES, TABLE
-from celebahq_tools.source.photo import MAX_BYTES
+from celebahq_tools.source.zip_entries import open_archive, read_entry
 from celebahq_tools.store.labels import Labels, parse_dataset_json
-
-_ENCRYPTED = 0x1
 
 
 class ZipSource(EncodedSource):
     """Every file in a .zip, sorted by name as StyleGAN's readers do; the content decides what it is."""
 
     def __init__(self, path: Path, *, use_labels: bool) -> None:
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise InputError(f"{path}: not a readable .zip file ({error})") from None
+        self._zip = open_archive(path)
         try:
             entries = [entry for entry in self._zip.infolist() if not entry.is_dir() and not _is_hidden(entry.filename)]
             tables = [entry for entry in entries if entry.filename == TABLE]
@@ -40,9 +34,11 @@ class ZipSource(EncodedSource):
         if table.file_size > MAX_TABLE_BYTES:
             raise InputError(f"{path}: its {TABLE} is over {MAX_TABLE_BYTES} bytes, no table of labels")
         try:
-            data = self._zip.read(table)
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
-            raise InputError(f"{path}: cannot read its {TABLE} ({error}); pass --no-labels to do without") from None
+            data = read_entry(self._zip, table)
+        except RejectionError as error:
+            raise InputError(
+                f"{path}: cannot read its {TABLE} ({error.cause}); pass --no-labels to do without"
+            ) from None
         return parse_dataset_json(data, [entry.filename for entry in self._entries], f"{path}: {TABLE}")
 
     def __len__(self) -> int:
@@ -58,12 +54,7 @@ class ZipSource(EncodedSource):
         _check_entry(entry)
         if index and self._entries[index - 1].filename == entry.filename:
             raise RejectionError("zip", "duplicate", "the archive holds two files of this name")
-        try:
-            return self._zip.read(entry)
-        except NotImplementedError as error:
-            raise RejectionError("zip", "unsupported", str(error)) from None
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:
-            raise RejectionError("zip", "damaged", str(error)) from None
+        return read_entry(self._zip, entry)
 
     def close(self) -> None:
         """Close the archive."""
@@ -83,10 +74,6 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     mode = entry.external_attr >> 16
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise RejectionError("zip", "not_a_file", "a link or a special file")
-    if entry.flag_bits & _ENCRYPTED:
-        raise RejectionError("zip", "encrypted", "needs a password")
-    if entry.file_size > MAX_BYTES:
-        raise RejectionError("decode", "huge", f"{entry.file_size} bytes unpacked, the limit is {MAX_BYTES}")
 
 
 def open_zip(request: ImportRequest) -> ZipSource:
