@@ -29,6 +29,7 @@ CHECKPOINT = "dataset.checkpoint"
 """Name of a build's checkpoint in its work folder."""
 _CONTENT = "content"
 _BLOCK = 2**20
+_CACHE_BYTES = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,20 +95,35 @@ def save_checkpoint(path: Path, file: Path, written: NDArray[np.int64], facts: M
 
 
 def list_extents(file: Path) -> NDArray[np.int64]:
-    """Return position of the image, offset and size in bytes of every chunk of one image only, (N, 3) int64.
+    """Return where the chunks of one image only lie: position of the image, offset and size in bytes, (N, 3) int64.
 
-    Chunks of several images are left out: HDF5 writes those again, perhaps elsewhere, when an image is added.
+    Chunks of the same image that follow each other are one row. Chunks of several images are left out: HDF5 writes
+    those again, perhaps elsewhere, when an image is added.
     """
     found = array("q")  # a list of tuples would take seven times the memory, and there are many chunks
 
     def note(chunk: Any) -> None:
-        found.extend((int(chunk.chunk_offset[0]), chunk.byte_offset, chunk.size))
+        image, start = int(chunk.chunk_offset[0]), chunk.byte_offset
+        if found and found[-3] == image and found[-2] + found[-1] == start:
+            found[-1] += chunk.size
+        else:
+            found.extend((image, start, chunk.size))
 
     with h5py.File(file, "r") as opened:
+        _bound_cache(opened)
         for name, level in opened.items():
             if name.startswith("data") and level.chunks[0] == 1:
                 level.id.chunk_iter(note)
     return np.frombuffer(found, np.int64).reshape(-1, 3)
+
+
+def _bound_cache(file: h5py.File) -> None:
+    """Keep HDF5 from holding the whole index of a file in memory while it goes through it once."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = _CACHE_BYTES
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # HDF5's numbers for never growing or shrinking
+    file.id.set_mdc_config(config)
 
 
 def _read_blocks(stream: IO[bytes], size: int) -> Iterator[bytes]:
