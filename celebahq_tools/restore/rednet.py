@@ -78,7 +78,8 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return an array of the input's shape, (N, width, H, W)."""
         residual: torch.Tensor = self.conv2(activate(self.conv1(x)))
-        return x + residual
+        # In place, here and below: no new memory for the sum.
+        return residual.add_(x)
 
 
 class Spectrum(nn.Module):
@@ -142,11 +143,11 @@ class RedNet(nn.Module):
         quarter = self.down2(self.stride1(half))
         eighth = self.stride2(quarter)
         if self.spectrum is not None:
-            eighth = eighth + self.spectrum(F.pixel_shuffle(colours, _UNSHUFFLE))
+            eighth = self.spectrum(F.pixel_shuffle(colours, _UNSHUFFLE)).add_(eighth)
         eighth = self.middle(eighth)
-        quarter = self.up2(quarter + self.grow2(eighth))
-        half = self.up1(half + self.grow1(quarter))
-        return F.pixel_shuffle(pixels + F.conv2d(self.tail(half), self.to_rgb), _UNSHUFFLE)
+        quarter = self.up2(self.grow2(eighth).add_(quarter))
+        half = self.up1(self.grow1(quarter).add_(half))
+        return F.pixel_shuffle(F.conv2d(self.tail(half), self.to_rgb).add_(pixels), _UNSHUFFLE)
 
 
 def build_dct_basis() -> torch.Tensor:
