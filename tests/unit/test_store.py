@@ -131,6 +131,16 @@ def test_files_of_any_filters_are_read_alike(tmp_path, filters, threads):
         np.testing.assert_array_equal(reader.read(slice(None, None, -2)), [images[4] * 0, images[2], images[0]])
 
 
+@pytest.mark.parametrize("chunk", [None, (1, 3, 8, 8), (4, 3, 8, 8), (9, 3, 4, 8)])
+@pytest.mark.parametrize("wanted", [[], [8], [0, 1, 2], [7, 2, 2, 0], [8, 4, 5, 3], list(range(9)), [0, 3, 4, 7]])
+def test_any_images_of_any_chunks_come_in_the_order_asked_for(chunk, wanted, tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (9, 3, 8, 8), dtype=np.uint8)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("data8x8", data=images, chunks=chunk, compression="lzf" if chunk else None)
+    with DatasetReader(tmp_path / "x.h5") as reader:
+        np.testing.assert_array_equal(reader.read(wanted), images[wanted])
+
+
 def test_streams_are_zlibs_own_and_damage_is_noticed():
     data = FACES.tobytes()
     stream = compress_stream(data)
