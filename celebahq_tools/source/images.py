@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError, RejectionError, ShapeError
 from celebahq_tools.source.decoding import decode_any, read_shape
+from celebahq_tools.source.photo import MAX_BYTES
 from celebahq_tools.source.zip_entries import ZIP_ERRORS, open_archive, read_entry
 from celebahq_tools.store.reader import DatasetReader
 
@@ -135,7 +136,7 @@ class ZipSource(FileSource):
     def read_file(self, name: str, size: int = -1) -> bytes:
         """Return the beginning of an entry, or all; see :meth:`FileSource.read_file`."""
         with self._lock:
-            return read_entry(self._zip, name, size)
+            return read_entry(self._zip, name, size, most=MAX_BYTES)
 
     def close(self) -> None:
         """Close the file."""

@@ -7,7 +7,6 @@ import zlib
 from pathlib import Path
 
 from celebahq_tools.errors import InputError, RejectionError
-from celebahq_tools.source.photo import MAX_BYTES
 
 ZIP_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
 """What zipfile raises for damaged archives; RuntimeError also for encrypted ones, and as NotImplementedError for kinds
@@ -27,18 +26,23 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         raise InputError(f"{path}: not a readable .zip file ({error})") from None
 
 
-def read_entry(archive: zipfile.ZipFile, name: str | zipfile.ZipInfo, size: int = -1) -> bytes:
+def read_entry(archive: zipfile.ZipFile, name: str | zipfile.ZipInfo, size: int = -1, *, most: int) -> bytes:
     """Return the first ``size`` bytes of an entry, by default all, which verifies its checksum.
 
+    Args:
+        archive: The open file.
+        name: Of the entry, or the entry.
+        size: Bytes to read; -1 for all.
+        most: Bytes that the whole entry may have unpacked.
     Raises:
         KeyError: If there is no entry of that name.
-        RejectionError: If it is encrypted, compressed in an unknown way, damaged, or larger than any photograph.
+        RejectionError: If it is encrypted, compressed in an unknown way, damaged, or larger than ``most``.
     """
     entry = archive.getinfo(name) if isinstance(name, str) else name
     if entry.flag_bits & _ENCRYPTED:
         raise RejectionError("zip", "encrypted", "needs a password")
-    if entry.file_size > MAX_BYTES:
-        raise RejectionError("decode", "huge", f"{entry.file_size} bytes unpacked, the limit is {MAX_BYTES}")
+    if entry.file_size > most:
+        raise RejectionError("decode", "huge", f"{entry.file_size} bytes unpacked, the limit is {most}")
     try:
         with archive.open(entry) as file:
             return file.read(size)

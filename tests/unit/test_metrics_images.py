@@ -17,6 +17,8 @@ from celebahq_tools.source.image_batches import BatchReader, shrink_image
 from celebahq_tools.source.images import decode_image, load_image, open_images
 from celebahq_tools.store.writer import create_dataset
 
+from .broken_zips import encrypt_last_entry
+
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 3, 32, 24), dtype=np.uint8)
 
@@ -227,11 +229,7 @@ def test_an_encrypted_image_in_a_zip_is_rejected_by_name_and_the_others_are_read
     with zipfile.ZipFile(path, "w") as file:
         for name in ("a.png", "b.png"):
             file.writestr(name, encode(np.zeros((8, 8, 3), np.uint8)))
-    data = bytearray(path.read_bytes())
-    # The encryption bit of the last entry, in its local header and in the directory.
-    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        data[data.rindex(signature) + place] |= 1
-    path.write_bytes(data)
+    encrypt_last_entry(path)
     images = open_images(path)
     assert images.load(0).shape == (3, 8, 8)
     with pytest.raises(RejectionError, match=r"zip\.encrypted: needs a password"):

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from celebahq_tools.errors import InputError, RejectionError
 from celebahq_tools.source.importers.base import EncodedSource, ImportRequest
 from celebahq_tools.source.importers.files import MAX_TABLE_BYTES, TABLE
+from celebahq_tools.source.photo import MAX_BYTES
 from celebahq_tools.source.zip_entries import open_archive, read_entry
 from celebahq_tools.store.labels import Labels, parse_dataset_json
 
@@ -34,7 +35,7 @@ class ZipSource(EncodedSource):
         if table.file_size > MAX_TABLE_BYTES:
             raise InputError(f"{path}: its {TABLE} is over {MAX_TABLE_BYTES} bytes, no table of labels")
         try:
-            data = read_entry(self._zip, table)
+            data = read_entry(self._zip, table, most=MAX_TABLE_BYTES)
         except RejectionError as error:
             raise InputError(
                 f"{path}: cannot read its {TABLE} ({error.cause}); pass --no-labels to do without"
@@ -54,7 +55,7 @@ class ZipSource(EncodedSource):
         _check_entry(entry)
         if index and self._entries[index - 1].filename == entry.filename:
             raise RejectionError("zip", "duplicate", "the archive holds two files of this name")
-        return read_entry(self._zip, entry)
+        return read_entry(self._zip, entry, most=MAX_BYTES)
 
     def close(self) -> None:
         """Close the archive."""
