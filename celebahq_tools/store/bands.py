@@ -82,7 +82,10 @@ def cut_band(image: NDArray[np.uint8], band: Band, chunk: Sequence[int]) -> NDAr
 
 
 def paste_band(
-    image: NDArray[np.uint8], band: Band, chunk: Sequence[int], data: bytes | bytearray | NDArray[np.uint8]
+    image: NDArray[np.uint8],
+    band: Band,
+    chunk: Sequence[int],
+    data: bytes | bytearray | memoryview | NDArray[np.uint8],
 ) -> None:
     """Put the data of a chunk where it belongs in an image; what lies beyond the edges is left out.
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,33 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import ShapeError, StoreError
-from celebahq_tools.store.bands import Band, list_bands, paste_band
-from celebahq_tools.store.compression import require_filters, uses_gzip_alone
-from celebahq_tools.store.streams import decompress_stream
+from celebahq_tools.store.compression import require_filters
+from celebahq_tools.store.stream_level import StreamLevel, ThreadTeam, holds_streams
 
 # More threads than this wait for the disk and for each other.
 _MAX_THREADS = 8
-# Chunks of other programs that are smaller are left to HDF5: looking each of them up would cost more than is gained.
-_LEAST_BAND = 2**14
-
-
-@dataclass(frozen=True)
-class _Streams:
-    """How the images of a level lie in zlib streams.
-
-    Attributes:
-        level: The dataset's low-level object of h5py, asked for every chunk.
-        chunk: (C, h, w) of a chunk.
-        size: Bytes of a chunk's pixels.
-        bands: The chunks of one image.
-        fill: Value of chunks that were never written.
-    """
-
-    level: Any
-    chunk: tuple[int, int, int]
-    size: int
-    bands: tuple[Band, ...]
-    fill: int
 
 
 class DatasetReader:
@@ -66,10 +39,8 @@ class DatasetReader:
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self.path = Path(path)
-        self._threads = threads or min(count_cores(), _MAX_THREADS)
-        # Threads do not survive a fork: a pool belongs to the process that made it.
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
-        self._streams: dict[tuple[int, int, int], _Streams | None] = {}
+        self._team = ThreadTeam(threads or min(count_cores(), _MAX_THREADS))
+        self._streams: dict[tuple[int, int, int], StreamLevel | None] = {}
         if not self.path.is_file():
             raise StoreError(f"{path}: no such file")
         try:
@@ -121,73 +92,24 @@ class DatasetReader:
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(dataset):
             raise IndexError(f"{self.path}: index out of range for {len(dataset)} images")
         # Increasing and without repeats: quick for the disk, and every chunk is decompressed once.
-        unique, inverse = np.unique(wanted, return_inverse=True)
+        unique, inverse = (wanted, None) if len(wanted) == 1 else np.unique(wanted, return_inverse=True)
+        streams = self._find_streams(shape)
         try:
-            streams = self._find_streams(shape)
-            images = _read_slices(dataset, unique) if streams is None else self._read_streams(streams, shape, unique)
+            images = _read_slices(dataset, unique) if streams is None else streams.read(unique, self._team)
         except (OSError, StoreError) as error:
             raise StoreError(f"{self.path}: damaged data in {dataset.name}: {error}") from None
         ordered: NDArray[np.uint8] = images if np.array_equal(wanted, unique) else images[inverse]
         return np.asarray(ordered[0]) if single else ordered
 
-    def _find_streams(self, shape: tuple[int, int, int]) -> _Streams | None:
-        """Return how to read a level's streams, None if that is left to HDF5. Remembered, since h5py takes its time."""
+    def _find_streams(self, shape: tuple[int, int, int]) -> StreamLevel | None:
+        """Return what reads a level's streams, None if it is left to HDF5. Remembered, since h5py takes its time."""
         if shape not in self._streams:
             dataset = self._levels[shape]
-            found = None
-            if _holds_streams(dataset):
-                chunk = dataset.chunks[1:]
-                fill = int(dataset.fillvalue)
-                found = _Streams(dataset.id, chunk, math.prod(chunk), list_bands(shape, chunk), fill)
-            self._streams[shape] = found
+            # A user block shifts what some versions of HDF5 say.
+            plain = self._file.driver == "sec2" and not self._file.userblock_size and hasattr(os, "preadv")
+            descriptor = self._file.id.get_vfd_handle() if plain else None
+            self._streams[shape] = StreamLevel(dataset, descriptor) if holds_streams(dataset) else None
         return self._streams[shape]
-
-    def _read_streams(
-        self, streams: _Streams, shape: tuple[int, int, int], indices: NDArray[np.int64]
-    ) -> NDArray[np.uint8]:
-        """Return images (N, C, h, w), decompressed by this thread and those of the pool."""
-        images = np.empty((len(indices), *shape), np.uint8)
-        # Every thread takes the next band when it is done with one, so that none waits while there is work.
-        jobs = product(enumerate(indices.tolist()), streams.bands)
-        take = threading.Lock()
-
-        def work() -> None:
-            while True:
-                with take:
-                    job = next(jobs, None)
-                if job is None:
-                    return
-                (position, index), band = job
-                self._read_band(streams, index, band, images[position])
-
-        helpers = min(self._threads, len(indices) * len(streams.bands)) - 1
-        futures = [self._start_pool().submit(work) for _ in range(helpers)]
-        try:
-            work()
-        finally:
-            wait(futures)
-        for future in futures:
-            future.result()
-        return images
-
-    def _read_band(self, streams: _Streams, index: int, band: Band, image: NDArray[np.uint8]) -> None:
-        """Put one chunk of an image where it belongs in (C, h, w) pixels."""
-        found = _read_chunk(streams.level, (index, *band.place))
-        if found is None:
-            image[band.area] = streams.fill
-            return
-        mask, stream = found
-        # A set bit means that the chunk skipped the filter, which HDF5 does when a stream would not fit.
-        data = stream if mask else decompress_stream(stream, streams.size)
-        if len(data) != streams.size:
-            raise StoreError(f"a chunk of {len(data)} bytes instead of {streams.size}")
-        paste_band(image, band, streams.chunk, data)
-
-    def _start_pool(self) -> ThreadPoolExecutor:
-        if self._pool is None or self._pool[0] != os.getpid():
-            # The thread that reads is one of them.
-            self._pool = os.getpid(), ThreadPoolExecutor(max(self._threads - 1, 1), thread_name_prefix="celebahq-read")
-        return self._pool[1]
 
     def _choose_level(self, height: int | None) -> tuple[int, int, int]:
         if height is None:
@@ -236,8 +158,7 @@ class DatasetReader:
 
     def close(self) -> None:
         """Close the file."""
-        if self._pool is not None and self._pool[0] == os.getpid():
-            self._pool[1].shutdown()
+        self._team.close()
         self._file.close()
 
     def __enter__(self) -> DatasetReader:
@@ -271,29 +192,6 @@ def _read_slices(dataset: Any, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
             images[wanted] = dataset[span][run - run[0]]
         done = wanted.stop
     return images
-
-
-def _read_chunk(level: Any, place: tuple[int, ...]) -> tuple[int, bytes] | None:
-    """Return filter mask and stored bytes of a chunk, None if it was never written.
-
-    HDF5 finds a chunk that it is to read by its index. Where a chunk lies it tells by going through all of them, which
-    took up to 0.17 s among 120,000 (benchmarks/results/store.md): so that is asked only if there is nothing to read.
-    """
-    try:
-        mask, stream = level.read_direct_chunk(place)
-    except (OSError, RuntimeError) as error:
-        if not level.get_chunk_info_by_coord(place).size:
-            return None
-        raise StoreError(f"a chunk that cannot be read ({error})") from None
-    return mask, stream
-
-
-def _holds_streams(dataset: Any) -> bool:
-    """Return whether every chunk is one image or a good part of one, compressed by the gzip filter alone."""
-    chunk = dataset.chunks
-    if chunk is None or chunk[0] != 1 or (math.prod(chunk) < _LEAST_BAND and chunk[1:] != dataset.shape[1:]):
-        return False
-    return uses_gzip_alone(dataset)
 
 
 def count_cores() -> int:

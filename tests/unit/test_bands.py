@@ -1,7 +1,6 @@
 """Large levels lie in bands; whatever the size, plain h5py and our reader see the same pixels, and damage is named."""
 
 import zlib
-from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -153,18 +152,67 @@ def test_a_band_that_was_never_written_or_not_compressed_is_read_as_hdf5_reads_i
         np.testing.assert_array_equal(read, file["data512x512"][0])
 
 
-class _Unplaced:
-    """A level that does not tell where its chunks lie, which HDF5 finds out by going through all of them."""
+class _Counting:
+    """A level of h5py that counts what it is asked for."""
 
     def __init__(self, level):
-        self.read_direct_chunk = level.read_direct_chunk
+        self._level = level
+        self.read, self.listed = 0, 0
+
+    def read_direct_chunk(self, place):
+        self.read += 1
+        return self._level.read_direct_chunk(place)
+
+    def chunk_iter(self, note):
+        self.listed += 1
+        return self._level.chunk_iter(note)
 
 
-def test_reading_never_goes_through_all_chunks_of_a_level_to_find_one(faces, dataset):
-    with DatasetReader(dataset, threads=2) as reader:
-        streams = reader._find_streams((3, 512, 512))
-        reader._streams[3, 512, 512] = replace(streams, level=_Unplaced(streams.level))
-        np.testing.assert_array_equal(reader.read([2, 0]), faces[[2, 0]].transpose(0, 3, 1, 2))
+@pytest.fixture
+def long_level(tmp_path):
+    """128 images in bands: a thirty-second of them is four."""
+    images = make_faces(128, 128, 128).transpose(0, 3, 1, 2)
+    path = tmp_path / "long.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data128x128", data=images, chunks=(1, 1, 128, 128), compression="gzip")
+    return path, images
+
+
+def test_chunks_are_listed_once_when_a_thirty_second_of_a_level_was_read_and_never_sought_one_by_one(long_level):
+    path, images = long_level
+    with DatasetReader(path, threads=2) as reader:
+        streams = reader._find_streams((3, 128, 128))
+        counting = streams._id = _Counting(streams._id)  # knows no get_chunk_info_by_coord
+        for index, listed, by_hdf5 in [(5, 0, 3), (99, 0, 6), (0, 0, 9), (127, 1, 9), (64, 1, 9), (5, 1, 9)]:
+            np.testing.assert_array_equal(reader.read(index), images[index])
+            assert (counting.listed, counting.read) == (listed, by_hdf5)
+
+
+def test_an_index_that_cannot_be_gone_through_leaves_reading_to_hdf5(long_level):
+    path, images = long_level
+    with DatasetReader(path, threads=2) as reader:
+        streams = reader._find_streams((3, 128, 128))
+        counting = streams._id = _Counting(streams._id)
+
+        def fail(note):
+            raise RuntimeError("damaged")
+
+        counting.chunk_iter = fail
+        np.testing.assert_array_equal(reader.read(range(8)), images[:8])
+        np.testing.assert_array_equal(reader.read(9), images[9])
+        assert counting.read == 27
+
+
+@pytest.mark.parametrize("size", [40_000, 2**31])
+def test_a_chunk_that_is_said_to_lie_beyond_the_file_is_refused(long_level, size):
+    path, _ = long_level
+    with DatasetReader(path, threads=2) as reader:
+        reader.read(range(8))
+        listed = reader._find_streams((3, 128, 128))._listed
+        listed._sizes[3, 1] = size
+        listed._offsets[3, 1] = path.stat().st_size - 100
+        with pytest.raises(StoreError, match=f"damaged data in /data128x128: a chunk of {size} bytes"):
+            reader.read(3)
 
 
 def test_damaged_bands_are_named_each_and_the_reader_names_the_level(faces, dataset):
