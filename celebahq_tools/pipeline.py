@@ -27,6 +27,7 @@ from celebahq_tools.plan import Plan, plan_build
 from celebahq_tools.publishing import Publication
 from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.selection import Choice
+from celebahq_tools.source.item_table import IndexSet
 from celebahq_tools.store.encoding import save_encoded
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.manifest import manifest_path, write_manifest
@@ -158,13 +159,13 @@ class _Build:
             path.unlink()
         for path in self.config.out.parent.glob(f".{self.config.out.name}.*.partial"):
             path.unlink()
-        waiting = {int(path.stem): path for path in self.faces.glob("*/*.npz")}
+        waiting = {int(path.stem) for path in self.faces.glob("*/*.npz")}
         known, held = self.journal.stored(), self.publication.held
         # Those on their way into the dataset, or out of it again, are no rubbish.
-        self.journal.mark_waiting((waiting.keys() - known) & held)
-        for index in waiting.keys() - known - held:
-            waiting[index].unlink()
-        self.journal.mark_deleted(known - waiting.keys())
+        self.journal.mark_waiting((waiting - known) & held)
+        for index in waiting - known - held:
+            face_path(self.faces, index).unlink()
+        self.journal.mark_deleted(known - waiting)
         self.journal.forget(self.journal.rejected("internal"))
 
     def make_all(self) -> None:
@@ -239,9 +240,8 @@ class _Build:
                 break
             except DamagedFaceError as error:
                 self.journal.mark_deleted([error.index])
-        part = set(self.plan.items.indices.tolist())
-        rejected = self.journal.count_reasons(part)
-        found, kept = len(part), len(choice.kept)
+        rejected = self.journal.count_reasons(IndexSet(self.plan.items.indices))
+        found, kept = len(self.plan.items), len(choice.kept)
         out, manifest = self.config.out, manifest_path(self.config.out)
         work = self.config.work_folder
         return BuildSummary(
@@ -278,7 +278,7 @@ class _Build:
         self.publication.finish()
 
     def _write_manifest(self, choice: Choice) -> None:
-        part = set(self.plan.items.indices.tolist())
+        part = IndexSet(self.plan.items.indices)
         write_manifest(
             manifest_path(self.config.out),
             (record for record in self.journal.records() if record.index in part),

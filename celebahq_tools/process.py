@@ -234,7 +234,7 @@ def process_item(
         with watch.stage("guard"):
             facts |= guard_landmarks(pixels, landmarks, stages, given=item.face is None)
         face, score = process_photo(pixels, landmarks, stages, watch=watch)
-        facts["thumb"] = encode_thumb(make_thumb(face.pixels))
+        thumb = encode_thumb(make_thumb(face.pixels))
         with watch.stage("encode"):
             encoded = encode_face(face.pixels)
         with watch.stage("save"):
@@ -258,4 +258,5 @@ def process_item(
         components=score.components,
         stage="",
         reason="",
+        thumb=thumb,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import StoreError
-from celebahq_tools.rank.duplicates import choose_distinct, decode_thumbs
+from celebahq_tools.rank.duplicates import THUMB_SIDE, Thumbs, choose_distinct, decode_thumb
 from celebahq_tools.rank.select import select_best
 from celebahq_tools.store.journal import Journal
 
@@ -87,11 +87,7 @@ def _choose_distinct(
     *,
     mirrored: bool,
 ) -> Choice:
-    texts = journal.thumbs()
-    missing = [index for index in indices.tolist() if index not in texts]
-    if missing:
-        raise StoreError(f"{journal.path}: face {missing[0]} has no thumbnail; pass --guards no-duplicates")
-    thumbs = decode_thumbs([texts[index] for index in indices.tolist()])
+    thumbs = _load_thumbs(journal, indices)
     said = np.array([verdicts.get(index, "") for index in indices.tolist()], dtype=np.str_)
     # As in select_best: of equal scores the earlier comes first. A journal holds finite scores only.
     order = np.argsort(-scores, kind="stable")
@@ -105,6 +101,21 @@ def _choose_distinct(
     }
     reasons |= {int(index): _REFUSED for index in indices[said == "refused"]}
     return Choice(indices[np.sort(distinct.kept)], threshold, reasons)
+
+
+def _load_thumbs(journal: Journal, indices: NDArray[np.int64]) -> Thumbs:
+    """Return the thumbnails of faces, (N, 24, 24); of several hundred thousand they are most of what a choice takes."""
+    thumbs = np.empty((len(indices), THUMB_SIDE, THUMB_SIDE), np.uint8)
+    missing = np.ones(len(indices), bool)
+    for index, data in journal.thumbs():
+        place = int(np.searchsorted(indices, index))
+        if place < len(indices) and indices[place] == index:
+            thumbs[place] = decode_thumb(data)
+            missing[place] = False
+    if missing.any():
+        first = indices[np.argmax(missing)]
+        raise StoreError(f"{journal.path}: face {first} has no thumbnail; pass --guards no-duplicates")
+    return thumbs
 
 
 def choose_listed(journal: Journal, order: NDArray[np.int64]) -> Choice:

@@ -73,6 +73,8 @@ class ItemRecord:
         stage, reason, detail: Set for a rejection, else empty.
         seconds: Wall time by stage; only the journal keeps it.
         facts: What else a stage found out about the photograph or the face, as JSON can hold it; the journal keeps it.
+        thumb: Thumbnail by which duplicates are found, as :func:`celebahq_tools.rank.duplicates.encode_thumb` gives it;
+            empty for a rejection. Only the journal keeps it.
     """
 
     index: int
@@ -89,6 +91,7 @@ class ItemRecord:
     detail: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    thumb: bytes = b""
 
     def __post_init__(self) -> None:
         if (self.score is None) != bool(self.reason):

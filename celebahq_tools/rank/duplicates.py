@@ -8,9 +8,7 @@ every pair that counts is looked at. docs/guards.md has time and memory for 202,
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Sequence
+import zlib
 from dataclasses import dataclass, field
 
 import cv2
@@ -50,21 +48,20 @@ def make_thumb(pixels: Pixels) -> Thumbs:
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def encode_thumb(thumb: Thumbs) -> str:
-    """Return a thumbnail as text, for the journal."""
-    return base64.b64encode(thumb.tobytes()).decode("ascii")
+def encode_thumb(thumb: Thumbs) -> bytes:
+    """Return a thumbnail compressed, for the journal."""
+    return zlib.compress(thumb.tobytes(), 9)
 
 
-def decode_thumbs(texts: Sequence[str]) -> Thumbs:
-    """Return thumbnails (N, 24, 24) from their texts.
+def decode_thumb(data: bytes) -> Thumbs:
+    """Return a thumbnail (24, 24) from what :func:`encode_thumb` made of it.
 
     Raises:
-        ShapeError: If a text is not a thumbnail.
+        ShapeError: If the data are not a thumbnail.
     """
     try:
-        data = b"".join(base64.b64decode(text, validate=True) for text in texts)
-        return np.frombuffer(data, np.uint8).reshape(len(texts), THUMB_SIDE, THUMB_SIDE)
-    except (ValueError, binascii.Error):
+        return np.frombuffer(zlib.decompress(data), np.uint8).reshape(THUMB_SIDE, THUMB_SIDE)
+    except (ValueError, zlib.error):
         raise ShapeError("duplicates: a thumbnail of the journal is damaged") from None
 
 

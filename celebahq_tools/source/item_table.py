@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import overload
@@ -99,6 +99,21 @@ class ItemTable(Sequence[SourceItem]):
         points = self._points[number]
         landmarks = None if np.isnan(points[0, 0]) else points
         return SourceItem(index, listed, self._folder / name, landmarks, problem)
+
+
+class IndexSet(Container[int]):
+    """Source indices, of which it is quick to say whether a number is one: a byte each, where a set takes sixty.
+
+    Args:
+        indices: In any order, none negative.
+    """
+
+    def __init__(self, indices: NDArray[np.int64]) -> None:
+        self._marks = np.zeros(int(indices.max(initial=-1)) + 1, bool)
+        self._marks[indices] = True
+
+    def __contains__(self, index: object) -> bool:
+        return isinstance(index, int) and 0 <= index < len(self._marks) and bool(self._marks[index])
 
 
 def match_rows(rows: Iterable[LandmarkRow], photos: Iterable[str], folder: str) -> Iterator[LandmarkRow]:

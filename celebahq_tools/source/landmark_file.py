@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from celebahq_tools.errors import InputError, RejectionError
 from celebahq_tools.source.landmark_json import parse_points, read_json_rows
 from celebahq_tools.types import LANDMARK_NAMES
 
+_BLOCK = 4096
 COLUMNS = tuple(f"{name}_{axis}" for name in LANDMARK_NAMES for axis in "xy")
 
 
@@ -47,22 +50,40 @@ def iterate_landmark_file(path: Path) -> Iterator[LandmarkRow]:
     Raises:
         InputError: If the file cannot be read or is none of these formats.
     """
+    with _open_text(path) as stream:
+        read = _read_json if _find_first_character(stream) in ("{", "[") else _read_table
+    # Twice, and never whole but for JSON: a row can be told to be a repeat only when all names are known.
+    seen: set[str] = set()
+    repeats = Counter(row.file for row in read(path) if row.file in seen or seen.add(row.file))  # type: ignore[func-returns-value]
+    del seen  # of a large file the largest part of what it takes
+    for row in read(path):
+        yield _mark_repeat(row, 1 + repeats[row.file])
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as stream:
+            yield stream
     except OSError as error:
         raise InputError(f"{path}: cannot read the landmarks: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected CelebA's list_landmarks_celeba.txt or its CSV") from None
-    read = _read_json if text.lstrip()[:1] in ("{", "[") else _read_table
-    # Twice: a row can be told to be a repeat only when all names are known.
-    seen: set[str] = set()
-    repeats = Counter(row.file for row in read(path, text) if row.file in seen or seen.add(row.file))  # type: ignore[func-returns-value]
-    del seen  # of a large file the largest part of what it takes
-    for row in read(path, text):
-        yield _mark_repeat(row, 1 + repeats[row.file])
+    except csv.Error as error:
+        raise InputError(f"{path}: not a CSV table ({error})") from None
 
 
-def _read_json(path: Path, text: str) -> Iterator[LandmarkRow]:
+def _find_first_character(stream: TextIO) -> str:
+    """Return the first character that is not white space; empty if there is none."""
+    while block := stream.read(_BLOCK):
+        if block.strip():
+            return block.lstrip()[0]
+    return ""
+
+
+def _read_json(path: Path) -> Iterator[LandmarkRow]:
+    with _open_text(path) as stream:
+        text = stream.read()
     for name, value in read_json_rows(path, text):
         try:
             yield _check_finite(name, parse_points(value))
@@ -70,30 +91,26 @@ def _read_json(path: Path, text: str) -> Iterator[LandmarkRow]:
             yield _bad_row(name, "malformed", str(error))
 
 
-def _read_table(path: Path, text: str) -> Iterator[LandmarkRow]:
-    first = text.partition("\n")[0]
-    header, lines = _split_csv(text) if "," in first else _split_text(path, text)
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise InputError(
-            f"{path}: the header lacks {', '.join(missing)}; expected the ten columns {COLUMNS[0]} ... {COLUMNS[-1]}"
-        )
-    order = [header.index(column) for column in COLUMNS]
-    for cells in lines:
-        if cells:
-            yield _parse_row(cells, order, width=len(header))
-
-
-def _split_text(path: Path, text: str) -> tuple[list[str], Iterator[list[str]]]:
-    lines = io.StringIO(text)
-    if not re.fullmatch(r"\s*\d+\s*", next(lines, "")):
-        raise InputError(f"{path}: the first line is neither a count (CelebA's text format) nor a CSV header")
-    return ["file", *next(lines, "").split()], (line.split() for line in lines)
-
-
-def _split_csv(text: str) -> tuple[list[str], Iterator[list[str]]]:
-    rows = csv.reader(io.StringIO(text))
-    return [cell.strip() for cell in next(rows)], rows
+def _read_table(path: Path) -> Iterator[LandmarkRow]:
+    rows: Iterator[list[str]]
+    with _open_text(path) as stream:
+        first = stream.readline()
+        if "," in first:
+            rows = csv.reader(chain([first], stream))
+            header = [cell.strip() for cell in next(rows)]
+        elif re.fullmatch(r"\s*\d+\s*", first):
+            header = ["file", *stream.readline().split()]
+            rows = (line.split() for line in stream)
+        else:
+            raise InputError(f"{path}: the first line is neither a count (CelebA's text format) nor a CSV header")
+        missing = [column for column in COLUMNS if column not in header]
+        if missing:
+            expected = f"expected the ten columns {COLUMNS[0]} ... {COLUMNS[-1]}"
+            raise InputError(f"{path}: the header lacks {', '.join(missing)}; {expected}")
+        order = [header.index(column) for column in COLUMNS]
+        for cells in rows:
+            if cells:
+                yield _parse_row(cells, order, width=len(header))
 
 
 def _parse_row(cells: list[str], order: list[int], *, width: int) -> LandmarkRow:

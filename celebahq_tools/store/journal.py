@@ -20,16 +20,17 @@ from celebahq_tools.store.reviews import Verdict, read_verdicts
 from celebahq_tools.types import ItemRecord
 
 # Raised whenever the tables change. A journal lives as long as one build, so that old ones are refused, not converted.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 BEGIN;
 CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
-    idx INTEGER PRIMARY KEY, file TEXT NOT NULL, sha256 TEXT NOT NULL, landmarks TEXT, quad TEXT, zoom REAL,
+    idx INTEGER PRIMARY KEY, file TEXT NOT NULL, sha256 BLOB NOT NULL, landmarks BLOB, quad BLOB, zoom REAL,
     photo_fraction REAL, score REAL, components TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL,
-    detail TEXT NOT NULL, seconds TEXT NOT NULL, facts TEXT NOT NULL, stored INTEGER NOT NULL, finished REAL NOT NULL);
+    detail TEXT NOT NULL, seconds TEXT NOT NULL, facts TEXT NOT NULL, thumb BLOB NOT NULL, stored INTEGER NOT NULL,
+    finished REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS by_finished ON items (finished);
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL, details TEXT NOT NULL);
@@ -37,8 +38,11 @@ PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
 _COLUMNS = (
-    "idx, file, sha256, landmarks, quad, zoom, photo_fraction, score, components, stage, reason, detail, seconds, facts"
+    "idx, file, sha256, landmarks, quad, zoom, photo_fraction, score, components, stage, reason, detail, "
+    "seconds, facts, thumb"
 )
+# How arrays lie in their columns: a row of the journal should be small, there are hundreds of thousands.
+_LANDMARKS, _QUAD = "<f4", "<f8"
 # Seconds to wait for another process that is writing, such as for `celebahq status` while a build runs.
 _PATIENCE = 30.0
 
@@ -157,18 +161,19 @@ class Journal:
         row = (
             record.index,
             record.file,
-            record.sha256,
-            None if record.landmarks is None else json.dumps(record.landmarks.tolist()),
-            None if record.quad is None else json.dumps(record.quad.tolist()),
+            bytes.fromhex(record.sha256),
+            None if record.landmarks is None else record.landmarks.astype(_LANDMARKS).tobytes(),
+            None if record.quad is None else record.quad.astype(_QUAD).tobytes(),
             record.zoom,
             record.photo_fraction,
             record.score,
-            json.dumps(dict(record.components)),
+            _dump(record.components),
             record.stage,
             record.reason,
             record.detail,
-            json.dumps({name: round(seconds, 6) for name, seconds in record.seconds.items()}),
-            json.dumps(dict(record.facts)),
+            _dump({name: round(seconds, 6) for name, seconds in record.seconds.items()}),
+            _dump(record.facts),
+            record.thumb,
             stored,
             time.time(),
         )
@@ -214,13 +219,10 @@ class Journal:
         table = np.fromiter(rows, dtype=[("idx", np.int64), ("score", np.float64)])
         return table["idx"], table["score"]
 
-    def thumbs(self) -> dict[int, str]:
-        """Return index to thumbnail of all scored faces that have one, in index order."""
-        query = (
-            "SELECT idx, json_extract(facts, '$.thumb') AS thumb FROM items "
-            "WHERE score IS NOT NULL AND thumb IS NOT NULL ORDER BY idx"
-        )
-        return dict(self._database.execute(query))
+    def thumbs(self) -> Iterator[tuple[int, bytes]]:
+        """Yield index and thumbnail of all scored faces that have one, in index order."""
+        query = "SELECT idx, thumb FROM items WHERE score IS NOT NULL AND thumb != x'' ORDER BY idx"
+        yield from self._database.execute(query)
 
     def faces_found(self) -> dict[int, int]:
         """Return index to number of faces of the photographs in which the detector looked for them."""
@@ -299,6 +301,10 @@ class Journal:
         self.close()
 
 
+def _dump(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), separators=(",", ":"))
+
+
 def _quote(path: Path) -> str:
     """Return a path as it stands in SQLite's file: addresses, where some characters mean something else."""
     from urllib.parse import quote
@@ -307,13 +313,14 @@ def _quote(path: Path) -> str:
 
 
 def _read_row(row: Sequence[Any]) -> ItemRecord:
-    index, file, sha256, landmarks, quad, zoom, fraction, score, parts, stage, reason, detail, seconds, facts = row
+    index, file, sha256, landmarks, quad, zoom, fraction, score, parts, stage, reason, detail, *rest = row
+    seconds, facts, thumb = rest
     return ItemRecord(
         index,
         file,
-        sha256,
-        None if landmarks is None else np.array(json.loads(landmarks), np.float32),
-        None if quad is None else np.array(json.loads(quad), np.float64),
+        sha256.hex(),
+        None if landmarks is None else np.frombuffer(landmarks, _LANDMARKS).reshape(5, 2),
+        None if quad is None else np.frombuffer(quad, _QUAD).reshape(4, 2),
         zoom,
         fraction,
         score,
@@ -323,4 +330,5 @@ def _read_row(row: Sequence[Any]) -> ItemRecord:
         detail,
         json.loads(seconds),
         json.loads(facts),
+        thumb,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from celebahq_tools.errors import RejectionError
-from celebahq_tools.source.item_table import ItemTable
+from celebahq_tools.source.item_table import IndexSet, ItemTable
 from celebahq_tools.source.landmark_file import LandmarkRow
 
 POINTS = np.arange(10, dtype=np.float32).reshape(5, 2)
@@ -54,3 +54,10 @@ def test_a_hundred_thousand_photographs_take_a_few_megabytes():
     tracemalloc.stop()
     # Ten letters, sixteen bytes and forty bytes each; objects would be 150 MB.
     assert held < 66 * len(table) + 100_000
+
+
+def test_an_index_set_holds_what_it_was_made_of():
+    part = IndexSet(np.array([7, 0, 3]))
+    assert [number for number in range(-1, 10) if number in part] == [0, 3, 7]
+    assert "7" not in part
+    assert 0 not in IndexSet(np.array([], np.int64))

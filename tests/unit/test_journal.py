@@ -70,6 +70,19 @@ def test_deleted_faces_wait_no_more_and_stay_in_the_ranking(journal):
     assert journal.stored() == {2}
 
 
+def test_a_row_takes_about_a_kilobyte(journal):
+    """With a checksum, landmarks, corners, parts of the score, times and a thumbnail that hardly compresses."""
+    parts = {name: 1 / number for number, name in enumerate("abcdefgh", 3)}
+    seconds = {f"stage {number}": 0.123456 for number in range(8)}
+    for index in range(400):
+        thumb = np.random.default_rng(index).bytes(420)
+        journal.record(replace(face(index, 1 / 3), components=parts, seconds=seconds, thumb=thumb))
+    journal.close()
+    assert journal.path.stat().st_size / 400 < 1200
+    with Journal(journal.path) as opened:
+        assert dict(opened.thumbs())[7] == np.random.default_rng(7).bytes(420)
+
+
 def test_times_and_facts_of_a_photograph_are_kept(journal):
     record = replace(face(0, 0.5), seconds={"decode": 0.25, "align": 1.5}, facts={"hash": "00ff", "blocks": [1, 2.5]})
     journal.record(record)

@@ -58,8 +58,33 @@ def test_every_row_of_a_file_named_twice_is_rejected(tmp_path):
     assert [row.problem.reason if row.problem else None for row in rows] == ["duplicate", None, "duplicate"]
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_line_ends_and_byte_order_marks_of_any_system_are_read(tmp_path, ending, mark):
+    path = tmp_path / "list.txt"
+    lines = [mark + "1", " ".join(COLUMNS), f"a.jpg {POINTS}", ""]
+    path.write_bytes(ending.join(lines).encode())
+    (row,) = read_landmark_file(path)
+    np.testing.assert_array_equal(row.points[0], [69, 109])
+
+
+def test_damage_behind_the_first_rows_is_said_like_damage_at_the_beginning(tmp_path):
+    path = write_text(tmp_path, *(f"{number}.jpg {POINTS}" for number in range(2000)))
+    path.write_bytes(path.read_bytes() + b"\xff\xfe.jpg 1 2\n")
+    with pytest.raises(InputError, match=r"celeba\.txt: not a text file"):
+        read_landmark_file(path)
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe\x00\x01", b"hello\nworld\n", b"2\nnot the header\n", b"a,b\n1,2\n"]
+    "content",
+    [
+        b"",
+        b"\xff\xfe\x00\x01",
+        b"hello\nworld\n",
+        b"2\nnot the header\n",
+        b"a,b\n1,2\n",
+        ("file," + ",".join(COLUMNS) + "\n" + "x" * 200_000).encode(),
+    ],
 )
 def test_a_foreign_file_is_refused_with_its_name(tmp_path, content):
     path = tmp_path / "foreign.txt"

@@ -25,7 +25,7 @@ FACES = [(0, 0.5, 1), (1, 0.9, 2), (2, 0.7, 1), (3, 0.6, 3), (4, 0.7, 3), (5, 0.
 
 def record(index, score, picture):
     thumb = encode_thumb(make_picture(picture))
-    return ItemRecord(index, f"{index}.jpg", score=score, facts={"thumb": thumb})
+    return ItemRecord(index, f"{index}.jpg", score=score, thumb=thumb)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(FACES))[::97])
