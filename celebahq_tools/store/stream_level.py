@@ -20,9 +20,9 @@ from celebahq_tools.store.streams import decompress_stream
 
 # Chunks of other programs that are smaller are left to HDF5: looking each of them up would cost more than is gained.
 _LEAST_BAND = 2**14
-# Listing a level's chunks takes HDF5 about as long as reading a thirtieth of its images, and saves more than a tenth
-# of every read that follows (benchmarks/results/store.md): it is done when that part was read.
-_PATIENCE = 32
+# Listing a level's chunks costs as much, for each of its images, as a tenth of what it saves for each that is read
+# afterwards (benchmarks/results/store.md): so it is done when that part was read without.
+_PATIENCE = 10
 
 
 def holds_streams(dataset: Any) -> bool:

@@ -1,5 +1,6 @@
 """Large levels lie in bands; whatever the size, plain h5py and our reader see the same pixels, and damage is named."""
 
+import multiprocessing
 import zlib
 
 import h5py
@@ -170,20 +171,20 @@ class _Counting:
 
 @pytest.fixture
 def long_level(tmp_path):
-    """128 images in bands: a thirty-second of them is four."""
-    images = make_faces(128, 128, 128).transpose(0, 3, 1, 2)
+    """Forty images in bands: a tenth of them is four."""
+    images = make_faces(40, 128, 128).transpose(0, 3, 1, 2)
     path = tmp_path / "long.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("data128x128", data=images, chunks=(1, 1, 128, 128), compression="gzip")
     return path, images
 
 
-def test_chunks_are_listed_once_when_a_thirty_second_of_a_level_was_read_and_never_sought_one_by_one(long_level):
+def test_chunks_are_listed_once_when_a_tenth_of_a_level_was_read_and_never_sought_one_by_one(long_level):
     path, images = long_level
     with DatasetReader(path, threads=2) as reader:
         streams = reader._find_streams((3, 128, 128))
         counting = streams._id = _Counting(streams._id)  # knows no get_chunk_info_by_coord
-        for index, listed, by_hdf5 in [(5, 0, 3), (99, 0, 6), (0, 0, 9), (127, 1, 9), (64, 1, 9), (5, 1, 9)]:
+        for index, listed, by_hdf5 in [(5, 0, 3), (39, 0, 6), (0, 0, 9), (38, 1, 9), (20, 1, 9), (5, 1, 9)]:
             np.testing.assert_array_equal(reader.read(index), images[index])
             assert (counting.listed, counting.read) == (listed, by_hdf5)
 
@@ -201,6 +202,23 @@ def test_an_index_that_cannot_be_gone_through_leaves_reading_to_hdf5(long_level)
         np.testing.assert_array_equal(reader.read(range(8)), images[:8])
         np.testing.assert_array_equal(reader.read(9), images[9])
         assert counting.read == 27
+
+
+def read_and_answer(reader, queue):
+    queue.put(reader.read([7, 3]).sum(axis=(1, 2, 3)).tolist())
+
+
+def test_a_reader_works_on_in_a_forked_process(long_level):
+    path, images = long_level
+    context = multiprocessing.get_context("fork")
+    with DatasetReader(path, threads=2) as reader:
+        reader.read(range(8))  # the threads that read are there, and the chunks are listed
+        queue = context.Queue()
+        child = context.Process(target=read_and_answer, args=(reader, queue))
+        child.start()
+        assert queue.get(timeout=60) == images[[7, 3]].sum(axis=(1, 2, 3)).tolist()
+        child.join()
+        np.testing.assert_array_equal(reader.read(9), images[9])
 
 
 @pytest.mark.parametrize("size", [40_000, 2**31])
