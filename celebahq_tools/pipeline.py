@@ -159,6 +159,7 @@ class _Build:
             path.unlink()
         for path in self.config.out.parent.glob(f".{self.config.out.name}.*.partial"):
             path.unlink()
+        self.publication.tidy()
         waiting = {int(path.stem) for path in self.faces.glob("*/*.npz")}
         known, held = self.journal.stored(), self.publication.held
         # Those on their way into the dataset, or out of it again, are no rubbish.

@@ -85,6 +85,11 @@ class Publication:
             return frozenset()
         return frozenset(self._checkpoint.written.tolist())
 
+    def tidy(self) -> None:
+        """Delete an unfinished file that no checkpoint knows: it is large, and stays when a work folder is deleted."""
+        if self._source is None:
+            self._file.unlink(missing_ok=True)
+
     def write(self, kept: Sequence[int], recipe: Recipe, tables: Tables) -> None:
         """Write the faces to the file, going on where an earlier run stopped.
 

@@ -238,6 +238,26 @@ def test_two_work_folders_never_share_a_file(folder):
     assert len(names) == 2
 
 
+def test_an_unfinished_file_goes_with_its_work_folder_and_not_before(folder, monkeypatch):
+    with monkeypatch.context() as patched:
+        kill_after(patched, 17)
+        with pytest.raises(Kill):
+            publish(folder)
+    (file,) = folder.glob(".x.h5.*.building")
+    work = folder / "x.h5.work"
+
+    def tidy():
+        with Journal(work / "journal.sqlite") as journal:
+            Publication(folder / "x.h5", work, work / "faces", journal, Silent(), keep_faces=False).tidy()
+
+    tidy()
+    assert file.is_file()
+    shutil.rmtree(work)  # to start again, as messages suggest
+    work.mkdir()
+    tidy()
+    assert not file.exists()
+
+
 def test_disk_stays_within_a_fifth_of_the_dataset(tmp_path, monkeypatch):
     """110 faces wait for a dataset of 100; sizes are those of the files, at the moment before each deletion."""
     count, size = 100, 128
