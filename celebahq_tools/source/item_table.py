@@ -117,7 +117,7 @@ class IndexSet(Container[int]):
 
 
 def match_rows(rows: Iterable[LandmarkRow], photos: Iterable[str], folder: str) -> Iterator[LandmarkRow]:
-    """Yield the rows, those whose photograph is missing with that problem, then one per photograph that no row names.
+    """Yield the rows, then one per photograph that no row names; a row without a photograph gets that for its problem.
 
     Args:
         rows: In the landmark file's order.
@@ -131,7 +131,7 @@ def match_rows(rows: Iterable[LandmarkRow], photos: Iterable[str], folder: str) 
             is_named[row.file] = True
             yield row
         else:
-            yield replace(row, problem=RejectionError("source", "missing_file", f"not in {folder}/"))
+            yield replace(row, problem=row.problem or RejectionError("source", "missing_file", f"not in {folder}/"))
     for name, named in is_named.items():
         if not named:
             yield LandmarkRow(name, None, RejectionError("landmarks", "missing", "no row names it"))

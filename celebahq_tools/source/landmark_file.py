@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError, RejectionError
-from celebahq_tools.source.landmark_json import parse_points, read_json_rows
+from celebahq_tools.source.landmark_json import FILE_KEYS, parse_points, read_json_rows
 from celebahq_tools.types import LANDMARK_NAMES
 
 _BLOCK = 4096
@@ -41,7 +41,7 @@ def iterate_landmark_file(path: Path) -> Iterator[LandmarkRow]:
     """Yield the rows of a landmark file in file order, each made only when it is asked for.
 
     The text format has a line with the count, a line with the ten column names, then ``name x y x y ...``. The CSV
-    format has one header line whose ten columns may stand in any order. JSON is as
+    format has one header line whose columns may stand in any order: the ten, one that names the photographs, others. JSON is as
     :func:`celebahq_tools.source.landmark_json.read_json_rows` says. Rows that are malformed, not finite, or
     given twice come back with a problem instead of points: they are rejected one by one, not the file.
 
@@ -50,6 +50,8 @@ def iterate_landmark_file(path: Path) -> Iterator[LandmarkRow]:
     Raises:
         InputError: If the file cannot be read or is none of these formats.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: a pipe or device; write the landmarks to a file, which is read more than once")
     with _open_text(path) as stream:
         read = _read_json if _find_first_character(stream) in ("{", "[") else _read_table
     # Twice, and never whole but for JSON: a row can be told to be a repeat only when all names are known.
@@ -98,9 +100,10 @@ def _read_table(path: Path) -> Iterator[LandmarkRow]:
         if "," in first:
             rows = csv.reader(chain([first], stream))
             header = [cell.strip() for cell in next(rows)]
+            name = _find_name_column(header)
         elif re.fullmatch(r"\s*\d+\s*", first):
-            header = ["file", *stream.readline().split()]
-            rows = (line.split() for line in stream)
+            header, name = ["file", *stream.readline().split()], 0
+            rows = (_split_line(line, len(header) - 1) for line in stream)
         else:
             raise InputError(f"{path}: the first line is neither a count (CelebA's text format) nor a CSV header")
         missing = [column for column in COLUMNS if column not in header]
@@ -110,17 +113,37 @@ def _read_table(path: Path) -> Iterator[LandmarkRow]:
         order = [header.index(column) for column in COLUMNS]
         for cells in rows:
             if cells:
-                yield _parse_row(cells, order, width=len(header))
+                yield _parse_row(cells, name, order, width=len(header))
 
 
-def _parse_row(cells: list[str], order: list[int], *, width: int) -> LandmarkRow:
-    name = cells[0].strip()
+def _find_name_column(header: list[str]) -> int:
+    """Return which column of a CSV names the photographs: one that is called so, or the first with another name."""
+    others = [column for column in header if column not in COLUMNS]
+    known = [column for column in others if column.casefold() in FILE_KEYS]
+    return header.index((known or [column for column in others if column] or others or header[:1])[0])
+
+
+def _split_line(line: str, numbers: int) -> list[str]:
+    """Return the name and the numbers of a row of CelebA's text; a name may have spaces in it."""
+    cells = line.strip().rsplit(None, numbers)
+    first, _, last = cells[0].rpartition(" ") if cells else ("", "", "")
+    try:
+        float(last if first else "")
+    except ValueError:
+        return cells
+    return line.split()  # more numbers than there are columns
+
+
+def _parse_row(cells: list[str], place: int, order: list[int], *, width: int) -> LandmarkRow:
+    name = cells[place if place < len(cells) else 0].strip()
     if len(cells) != width:
         return _bad_row(name, "malformed", f"{len(cells)} fields instead of {width}")
     try:
-        points = np.array([float(cells[column]) for column in order], dtype=np.float32).reshape(5, 2)
+        numbers = [float(cells[column]) for column in order]
     except ValueError:
         return _bad_row(name, "malformed", "a coordinate is not a number")
+    with np.errstate(over="ignore"):  # too large becomes infinite, which is said to whoever asked
+        points = np.array(numbers).astype(np.float32).reshape(5, 2)
     return _check_finite(name, points)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from celebahq_tools.errors import InputError
 from celebahq_tools.types import LANDMARK_NAMES
 
-_FILE_KEYS = ("file", "file_name", "filename", "image", "image_id", "name", "path")
+FILE_KEYS = ("file", "file_name", "filename", "image", "image_id", "name", "path")
 _POINT_KEYS = ("landmarks", "points", "keypoints", "face_landmarks")
 _SPELLINGS = {
     "lefteye": ("lefteye", "left_eye"),
@@ -91,7 +91,7 @@ def _find_point(named: Mapping[str, object], name: str) -> object:
 
 
 def _split_record(path: Path, number: int, record: dict[str, object]) -> tuple[str, object]:
-    for key in _FILE_KEYS:
+    for key in FILE_KEYS:
         if isinstance(record.get(key), str):
             return str(record[key]), record
-    raise InputError(f"{path}: record {number} names no file; expected one of the keys {', '.join(_FILE_KEYS)}")
+    raise InputError(f"{path}: record {number} names no file; expected one of the keys {', '.join(FILE_KEYS)}")

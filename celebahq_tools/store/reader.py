@@ -96,7 +96,7 @@ class DatasetReader:
         streams = self._find_streams(shape)
         try:
             images = _read_slices(dataset, unique) if streams is None else streams.read(unique, self._team)
-        except (OSError, StoreError) as error:
+        except (OSError, RuntimeError, StoreError) as error:
             raise StoreError(f"{self.path}: damaged data in {dataset.name}: {error}") from None
         ordered: NDArray[np.uint8] = images if np.array_equal(wanted, unique) else images[inverse]
         return np.asarray(ordered[0]) if single else ordered

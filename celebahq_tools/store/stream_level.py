@@ -79,7 +79,7 @@ class _ListedChunks:
         bands: The chunks of an image.
         descriptor: Of the file.
     Raises:
-        OSError, RuntimeError: If the index of the chunks is damaged.
+        OSError, RuntimeError, OverflowError: If the index of the chunks is damaged.
     """
 
     def __init__(self, level: Any, length: int, bands: Sequence[Band], descriptor: int) -> None:
@@ -186,7 +186,7 @@ class StreamLevel:
             return
         try:
             self._listed = _ListedChunks(self._id, self._shape[0], self._bands, self._descriptor)
-        except (OSError, RuntimeError):
+        except (OSError, RuntimeError, OverflowError):
             self._descriptor = None  # HDF5 may still find some
 
     def _read_band(self, index: int, number: int, band: Band, image: NDArray[np.uint8]) -> None:
@@ -211,8 +211,15 @@ def _read_chunk(level: Any, place: tuple[int, ...]) -> tuple[bool, bytes] | None
     """
     try:
         mask, stream = level.read_direct_chunk(place)
-    except (OSError, RuntimeError) as error:
-        if not level.get_chunk_info_by_coord(place).size:
+    except (OSError, RuntimeError, MemoryError) as error:  # the last where no chunk of the level was written
+        if _is_unwritten(level, place):
             return None
         raise StoreError(f"a chunk that cannot be read ({error})") from None
     return bool(mask), stream
+
+
+def _is_unwritten(level: Any, place: tuple[int, ...]) -> bool:
+    try:
+        return not level.get_num_chunks() or not level.get_chunk_info_by_coord(place).size
+    except (OSError, RuntimeError):
+        return False  # a damaged index

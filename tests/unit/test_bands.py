@@ -2,6 +2,7 @@
 
 import multiprocessing
 import zlib
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -219,6 +220,36 @@ def test_a_reader_works_on_in_a_forked_process(long_level):
         assert queue.get(timeout=60) == images[[7, 3]].sum(axis=(1, 2, 3)).tolist()
         child.join()
         np.testing.assert_array_equal(reader.read(9), images[9])
+
+
+@pytest.mark.parametrize("count", [3, 50])
+def test_a_level_without_any_chunk_reads_as_hdf5_reads_it(tmp_path, count):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data128x128", (count, 3, 128, 128), np.uint8, chunks=(1, 3, 128, 128), compression="gzip")
+    with DatasetReader(path, threads=2) as reader:
+        for index in range(count):
+            assert not reader.read(index).any()
+
+
+def test_addresses_and_indices_that_are_damaged_are_refused_and_not_raised(long_level):
+    path, images = long_level
+    with DatasetReader(path, threads=2) as reader:
+        streams = reader._find_streams((3, 128, 128))
+        counting = streams._id = _Counting(streams._id)
+        counting.get_num_chunks = counting._level.get_num_chunks
+
+        def note_far_away(note):
+            note(SimpleNamespace(chunk_offset=(0, 0, 0, 0), byte_offset=0x90 << 56, size=9, filter_mask=0))
+
+        def fail(place):
+            raise RuntimeError("damaged index")
+
+        counting.chunk_iter = note_far_away
+        np.testing.assert_array_equal(reader.read(range(8)), images[:8])
+        counting.read_direct_chunk = counting.get_chunk_info_by_coord = fail
+        with pytest.raises(StoreError, match="damaged data in /data128x128: a chunk that cannot be read"):
+            reader.read(9)
 
 
 @pytest.mark.parametrize("size", [40_000, 2**31])

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,38 @@ def test_a_bad_row_is_rejected_alone(tmp_path, line, reason):
 def test_every_row_of_a_file_named_twice_is_rejected(tmp_path):
     rows = read_landmark_file(write_text(tmp_path, f"a.jpg {POINTS}", f"b.jpg {POINTS}", f"a.jpg {POINTS}"))
     assert [row.problem.reason if row.problem else None for row in rows] == ["duplicate", None, "duplicate"]
+
+
+def test_the_column_of_names_may_stand_anywhere(tmp_path):
+    numbers = POINTS.replace(" ", ",")
+    last = write_csv(tmp_path, ",".join(COLUMNS) + ",image_id", numbers + ",a.jpg")
+    assert [row.file for row in read_landmark_file(last)] == ["a.jpg"]
+    numbered = write_csv(tmp_path, ",Photo," + ",".join(COLUMNS), "0,a.jpg," + numbers, "1,b c.jpg," + numbers)
+    rows = read_landmark_file(numbered)
+    assert [row.file for row in rows] == ["a.jpg", "b c.jpg"]
+    np.testing.assert_array_equal(rows[1].points[0], [69, 109])
+
+
+@pytest.mark.parametrize("name", ["my photo.jpg", "a 1.jpg", "1 2", "x  y.jpg"])
+def test_a_name_in_the_text_form_may_have_spaces_in_it(tmp_path, name):
+    (row,) = read_landmark_file(write_text(tmp_path, f"{name} {POINTS}"))
+    if name == "1 2":  # eleven numbers
+        assert row.problem.reason == "malformed"
+        return
+    assert (row.file, row.problem) == (name, None)
+    np.testing.assert_array_equal(row.points[0], [69, 109])
+
+
+def test_a_number_too_large_is_said_without_a_warning(tmp_path, recwarn):
+    (row,) = read_landmark_file(write_text(tmp_path, f"a.jpg {POINTS.replace('69', '1e300')}"))
+    assert row.problem.reason == "not_finite"
+    assert not recwarn.list
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: a pipe or device"):
+        read_landmark_file(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
