@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,19 @@ DEFAULT_GUARDS = ("landmarks", "detector", "border", "blockiness")
 DETECT = "detect"
 
 
+def expand_guards(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the guards that names stand for, also several in one text: ``all``, ``none``, ``no-NAME`` for all but one.
+
+    Args:
+        words: Names; a misspelt one is handed on, so that it is refused like any other.
+    """
+    names = [name for word in words for name in word.replace(",", " ").split() if name != "none"]
+    out = [name.removeprefix("no-") for name in names if name.startswith("no-")]
+    if names == ["all"] or (names and len(out) == len(names)):
+        return (*(name for name in GUARDS if name not in out), *(name for name in out if name not in GUARDS))
+    return tuple(names)
+
+
 @dataclass(frozen=True)
 class BuildConfig:
     """What `celebahq build` was asked to do; checked on construction.
@@ -37,7 +51,7 @@ class BuildConfig:
         landmarks: Landmark file to use instead of the folder's own, or ``detect``.
         faces: With ``detect``: the largest face of a photograph, or all of them.
         alignment: Whose crop: the CelebA-HQ program's or the FFHQ program's.
-        guards: Which of :data:`GUARDS` are on.
+        guards: Which of :data:`GUARDS` are on, as :func:`expand_guards` takes them.
         min_photo: The guard ``border`` rejects a face of which less than this is photograph, 0 to 1.
         mirrored: The guard ``duplicates`` also leaves out mirror images.
         select: File that names the photographs to take and their order, in either official form; none is ranked out.
@@ -92,6 +106,7 @@ class BuildConfig:
             raise ConfigError(f"--keep {self.keep}: keep at least one face")
         if not MIN_SIZE <= self.size <= MAX_SIZE or self.size & (self.size - 1):
             raise ConfigError(f"--size {self.size}: must be a power of two from {MIN_SIZE} to {MAX_SIZE}")
+        object.__setattr__(self, "guards", expand_guards(self.guards))
         for guard in self.guards:
             if guard not in GUARDS:
                 raise ConfigError(f"--guards {guard}: unknown guard{suggest(guard, GUARDS)}")

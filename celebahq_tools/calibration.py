@@ -12,7 +12,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from celebahq_tools.errors import InputError
+from celebahq_tools.errors import InputError, StoreError
 from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.source.selection_file import read_selection_file
 from celebahq_tools.store.journal import Journal
@@ -101,5 +101,8 @@ def _read_rows(work: Path) -> Iterable[tuple[str, str, dict[str, float]]]:
                 yield Path(record.file).name, f"{record.stage}.{record.reason}", parts
         return
     for row in read_manifest(work):
-        parts = {name: float(row[name]) for name in ("score", *FACE_COMPONENTS) if row.get(name)}
+        try:
+            parts = {name: float(row[name]) for name in ("score", *FACE_COMPONENTS) if row.get(name)}
+        except ValueError as error:
+            raise StoreError(f"{work}: a row cannot be read ({error}); see celebahq verify") from None
         yield Path(row["file"]).name, row["reason"], parts if row["score"] else {}

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from celebahq_tools.errors import ConfigError, suggest
 
 C = TypeVar("C")
+# Options that a keyword of Python keeps from naming their setting.
+_OPTIONS = {"input": "in"}
 
 
 def resolve_config(
@@ -48,10 +50,14 @@ def resolve_config(
             if key not in names:
                 raise ConfigError(f"{origin}: unknown setting {key!r}{suggest(key, names)}")
             merged[key] = _coerce(value, hints[key], f"{origin}: {key}")
-    try:
-        return schema(**merged)
-    except TypeError as error:
-        raise ConfigError(f"incomplete configuration: {error}") from None
+    missing = [
+        f"--{_OPTIONS.get(field.name, field.name)}"
+        for field in dataclasses.fields(typing.cast(Any, schema))
+        if field.init and field.name not in merged and _has_no_default(field)
+    ]
+    if missing:
+        raise ConfigError(f"{' and '.join(missing)}: required; give the option, or set it in the --config file")
+    return schema(**merged)
 
 
 def read_toml(path: Path) -> dict[str, object]:
@@ -80,6 +86,10 @@ def format_config(config: object) -> str:
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in items.items())
 
 
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
 def _coerce(value: object, hint: Any, where: str) -> object:
     """Return a value as its field's type, accepting what TOML and flags can express."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
@@ -94,6 +104,8 @@ def _coerce(value: object, hint: Any, where: str) -> object:
         elif kind is tuple and isinstance(value, (list, tuple)):
             inner = typing.get_args(option)[0]
             return tuple(_coerce(element, inner, where) for element in value)
+        elif kind is tuple and isinstance(value, str):
+            return (_coerce(value, typing.get_args(option)[0], where),)
         elif kind is Path and isinstance(value, (str, Path)):
             return Path(value)
         elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -22,8 +22,9 @@ from celebahq_tools.source.importers import IMPORTERS
 from celebahq_tools.source.importers.base import ImportRequest, ImportSource
 from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.encoding import EncodedFace, encode_levels
-from celebahq_tools.store.labels import labels_path, save_labels
-from celebahq_tools.store.manifest import manifest_path, write_source_manifest
+from celebahq_tools.store.labels import discard_labels, labels_path, save_labels
+from celebahq_tools.store.layout import HDF5_SUFFIXES
+from celebahq_tools.store.manifest import manifest_path, reasons_path, write_source_manifest
 from celebahq_tools.store.writer import create_dataset
 from celebahq_tools.types import ItemRecord, ProgressListener
 
@@ -136,7 +137,7 @@ def fit_image(pixels: NDArray[np.uint8], size: int | None, channels: int | None)
 
 def _check_settings(config: ImportConfig) -> None:
     out = config.out
-    if out.suffix.lower() not in (".h5", ".hdf5"):
+    if out.suffix.lower() not in HDF5_SUFFIXES:
         raise ConfigError(f"{out}: makes an HDF5 file; name it *.h5 or *.hdf5")
     if not out.parent.is_dir():
         raise ConfigError(f"{out.parent}: no such folder; make it first, --out goes into it")
@@ -164,7 +165,7 @@ class _Outcome:
 def _store_images(source: ImportSource, config: ImportConfig, listener: ProgressListener) -> ImportSummary:
     found = min(len(source), config.limit or len(source))
     shape = _find_shape(source, config, found)
-    manifest = manifest_path(config.out)
+    manifest = reasons_path(config.out) if shape is None else manifest_path(config.out)
     kept: list[int] = []
     reasons: Counter[str] = Counter()
     listener.begin_stage("images", total=found, done=0)
@@ -287,6 +288,6 @@ def _format(shape: tuple[int, ...]) -> str:
 def _replace_labels(source: ImportSource, out: Path, kept: list[int]) -> None:
     """Write the labels of the images that were kept; those of an older dataset of this name must not stay."""
     if source.labels is None:
-        labels_path(out).unlink(missing_ok=True)
+        discard_labels(out)
     else:
         save_labels(labels_path(out), source.labels[kept])

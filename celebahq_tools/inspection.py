@@ -13,7 +13,7 @@ from celebahq_tools.errors import InputError, RejectionError
 from celebahq_tools.pictures.stages import StageView, draw_stages
 from celebahq_tools.process import find_landmarks, load_stages, process_photo
 from celebahq_tools.rank.spectrum import QualityScore
-from celebahq_tools.source.landmark_file import read_landmark_file
+from celebahq_tools.source.landmark_file import iterate_landmark_file
 from celebahq_tools.source.photo import decode_photo, read_photo_file
 from celebahq_tools.types import Pixels
 
@@ -37,7 +37,10 @@ def parse_landmarks(text: str, file: str) -> NDArray[np.float32] | None:
         if points.size != 10 or not np.isfinite(points).all():
             raise InputError(f"--landmarks: expected ten finite numbers x,y of five points, got {len(cells)}")
         return points.reshape(5, 2)
-    rows = [row for row in read_landmark_file(Path(text)) if row.file == file]
+    # A row may name the photograph by its path below a folder.
+    rows = [row for row in iterate_landmark_file(Path(text)) if row.file.rpartition("/")[2] == file]
+    if len({row.file for row in rows}) > 1:
+        raise InputError(f"{text}: several rows name a {file}: {rows[0].file} and {rows[-1].file}; give ten numbers")
     if not rows:
         raise InputError(f"{text}: no row names {file}")
     if rows[0].points is None:

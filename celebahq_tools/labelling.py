@@ -9,7 +9,7 @@ import numpy as np
 from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.source.importers.celeba_aligned import read_attributes
 from celebahq_tools.store.labels import labels_path, save_labels
-from celebahq_tools.store.manifest import manifest_path, read_manifest
+from celebahq_tools.store.manifest import manifest_path, read_kept
 from celebahq_tools.store.reader import DatasetReader
 
 
@@ -32,14 +32,12 @@ def label_dataset(path: Path, attributes: Path, *, overwrite: bool = False) -> t
         raise ConfigError(f"{out}: exists already; pass --overwrite to replace it")
     if not manifest_path(path).is_file():
         raise StoreError(f"{manifest_path(path)}: no such manifest; without it nobody knows which image is whose")
-    with DatasetReader(path) as reader:
+    with DatasetReader(path, with_labels=False) as reader:  # those that are replaced need not fit
         count = len(reader)
-    files = {int(r["dataset_index"]): r["file"] for r in read_manifest(manifest_path(path)) if r["status"] == "kept"}
-    if sorted(files) != list(range(count)):
-        raise StoreError(f"{manifest_path(path)}: its rows do not match the {count} images; see celebahq verify")
+    files = [row.file for row in read_kept(manifest_path(path), count)]
     names, rows = read_attributes(attributes)
-    missing = [file for file in files.values() if file not in rows]
+    missing = [file for file in files if file not in rows]
     if missing:
         raise InputError(f"{attributes}: no row for {len(missing)} photographs of {path}, {missing[0]} among them")
-    save_labels(out, np.stack([rows[files[index]] for index in range(count)]))
+    save_labels(out, np.stack([rows[file] for file in files]))
     return out, names

@@ -6,7 +6,6 @@ import os
 import platform
 import secrets
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from celebahq_tools import __version__
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.build_config import BuildConfig
 from celebahq_tools.dataset_parts import DamagedFaceError, Recipe
-from celebahq_tools.errors import InputError
+from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.face_maker import FaceMaker, MadeFace
 from celebahq_tools.folder_lock import lock_folder
 from celebahq_tools.net_devices import serve_build
@@ -30,7 +29,8 @@ from celebahq_tools.selection import Choice
 from celebahq_tools.source.item_table import IndexSet
 from celebahq_tools.store.encoding import save_encoded
 from celebahq_tools.store.journal import Journal
-from celebahq_tools.store.manifest import manifest_path, write_manifest
+from celebahq_tools.store.labels import discard_labels
+from celebahq_tools.store.manifest import manifest_path, reasons_path, write_manifest
 from celebahq_tools.store.waiting import FACES_PER_FOLDER, face_path
 from celebahq_tools.types import ItemRecord, ProgressListener, SourceItem
 from celebahq_tools.workers import LONE_TRIALS, Crew, DaskCrew, LocalCrew, RayCrew, map_unordered
@@ -91,6 +91,7 @@ def run_build(
     with lock_folder(work, what="build", option="--work"), Journal(work / JOURNAL) as journal:
         journal.bind_settings(plan.settings)
         with _note_run(journal, plan):
+            _require_same_source(plan, journal)
             build = _Build(plan, journal, listener)
             build.tidy()
             build.make_all()
@@ -104,6 +105,22 @@ def run_build(
     if not summary.kept:
         raise NothingBuiltError(f"none of {summary.found} photographs gave a face; reasons in {summary.manifest}")
     return summary
+
+
+def _require_same_source(plan: Plan, journal: Journal) -> None:
+    """Make sure that the journal's rows are about the photographs of the plan: what is done is known by its number.
+
+    Raises:
+        ConfigError: If photographs were added or taken away so that others have moved.
+    """
+    for index, file in journal.files():
+        now = plan.items.find_file(index)
+        if now != file:
+            raise ConfigError(
+                f"{plan.config.work_folder}: was begun with other photographs: number {index} was {file} and is now "
+                f"{now or 'none'}; put the folder of photographs back as it was, or pass another --work folder, or "
+                "delete this one"
+            )
 
 
 @contextmanager
@@ -125,7 +142,7 @@ def _note_run(journal: Journal, plan: Plan) -> Iterator[None]:
         yield
     except BaseException as error:
         # The disk may be full, or the journal itself the problem: the first error is the one to report.
-        with suppress(sqlite3.Error):
+        with suppress(OSError, StoreError):
             journal.end_run(number, type(error).__name__)
         raise
     journal.end_run(number, "finished")
@@ -168,6 +185,9 @@ class _Build:
             face_path(self.faces, index).unlink()
         self.journal.mark_deleted(known - waiting)
         self.journal.forget(self.journal.rejected("internal"))
+        # So do photographs that were not there, and it costs nothing.
+        part = IndexSet(self.plan.items.indices)
+        self.journal.forget(index for index in self.journal.rejected("source") if index in part)
 
     def make_all(self) -> None:
         """Work on every photograph that the journal does not know yet."""
@@ -243,7 +263,8 @@ class _Build:
                 self.journal.mark_deleted([error.index])
         rejected = self.journal.count_reasons(IndexSet(self.plan.items.indices))
         found, kept = len(self.plan.items), len(choice.kept)
-        out, manifest = self.config.out, manifest_path(self.config.out)
+        out = self.config.out
+        manifest = manifest_path(out) if kept else reasons_path(out)
         work = self.config.work_folder
         return BuildSummary(
             out, manifest, found, found - sum(rejected.values()), kept, choice.threshold, rejected, work
@@ -268,20 +289,21 @@ class _Build:
         kept = choice.kept.tolist()
         if not kept:
             self.publication.give_back()
-            self._write_manifest(choice)
+            self._write_manifest(choice, reasons_path(self.config.out))
             return
         attributes: dict[str, str | int] = {"keep": self.config.keep, "duplicates": self.config.duplicates}
         recipe = Recipe(
             self.config.size, attributes | self.plan.settings, self.config.compression, self.plan.part_length
         )
         self.publication.write(kept, recipe, {} if self.plan.order is None else {"orig_idx": choice.kept})
-        self._write_manifest(choice)
+        self._write_manifest(choice, manifest_path(self.config.out))
+        discard_labels(self.config.out)
         self.publication.finish()
 
-    def _write_manifest(self, choice: Choice) -> None:
+    def _write_manifest(self, choice: Choice, path: Path) -> None:
         part = IndexSet(self.plan.items.indices)
         write_manifest(
-            manifest_path(self.config.out),
+            path,
             (record for record in self.journal.records() if record.index in part),
             dataset_index={index: position for position, index in enumerate(choice.kept.tolist())},
             components=FACE_COMPONENTS,

@@ -20,6 +20,9 @@ from celebahq_tools.source.item_table import ItemTable
 from celebahq_tools.source.selection_file import SelectionRow, read_selection_file
 from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
+from celebahq_tools.store.labels import labels_path
+from celebahq_tools.store.layout import HDF5_SUFFIXES
+from celebahq_tools.store.manifest import manifest_path
 from celebahq_tools.store.streams import STREAM_FORMAT
 from celebahq_tools.weights import find_weights, hash_file, list_weights
 
@@ -110,6 +113,7 @@ def plan_build(config: BuildConfig) -> Plan:
         raise ConfigError(f"{config.out}: is a folder; --out names the file to make")
     if not config.out.parent.is_dir():
         raise ConfigError(f"{config.out.parent}: no such folder; make it first, --out goes into it")
+    _require_no_other_dataset(config.out)
     choose_filters(config.compression)  # a missing plug-in is named now, not after the work
     choose_devices(config)  # GPUs that are not there are named now, too
     items, landmarks = list_items(config)
@@ -144,14 +148,38 @@ def list_items(config: BuildConfig) -> tuple[ItemTable, str]:
     """
     if config.detects:
         nets = " ".join(hash_file(find_weights(name))[:16] for name in DETECTOR_WEIGHTS)
-        return list_photos(config.input, all_faces=config.faces == "all"), f"{config.faces} detected (sha256 {nets})"
+        items = list_photos(config.input, all_faces=config.faces == "all", outputs=_list_outputs(config))
+        return items, f"{config.faces} detected (sha256 {nets})"
     if config.landmarks is None:
         landmark_file = find_landmark_file(config.input)
         return list_celeba(config.input, landmark_file), f"file (sha256 {hash_file(landmark_file)})"
     landmark_file = Path(config.landmarks)
-    celeba = choose_photo_folder(config.input) != config.input
-    items = (list_celeba if celeba else list_photos_with_landmarks)(config.input, landmark_file)
+    if choose_photo_folder(config.input) != config.input:
+        items = list_celeba(config.input, landmark_file)
+    else:
+        items = list_photos_with_landmarks(config.input, landmark_file, outputs=_list_outputs(config))
     return items, f"file (sha256 {hash_file(landmark_file)})"
+
+
+def _list_outputs(config: BuildConfig) -> list[Path]:
+    """Return what a build leaves: in a folder of photographs it must not be taken for one by the next run."""
+    report = config.out.with_name(f"{config.out.stem}.report.html")
+    made = [config.out, manifest_path(config.out), labels_path(config.out), report, config.work_folder]
+    return [*made, config.out.with_name(f"{config.out.stem}.rejected.csv")]
+
+
+def _require_no_other_dataset(out: Path) -> None:
+    """Make sure that the manifest is not that of a dataset of the same name but for its ending.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    others = [out.with_suffix(suffix) for suffix in HDF5_SUFFIXES if out.suffix.lower() != suffix]
+    for other in others:
+        if other.is_file() and manifest_path(out).is_file():
+            raise ConfigError(
+                f"{manifest_path(out)}: belongs to {other.name}, and would be replaced; pass another --out"
+            )
 
 
 def _describe_guards(config: BuildConfig) -> str:

@@ -97,8 +97,8 @@ def _read_single(source: Path) -> bytes | None:
 
 def _score_image(name: str, pixels: Pixels, size: int | None) -> RankedImage:
     least = min(pixels.shape[:2])
-    side = size or min(1 << (least.bit_length() - 1), MAX_SIZE)
-    if least < max(side, MIN_SIZE):
+    side = max(size or min(1 << (least.bit_length() - 1), MAX_SIZE), MIN_SIZE)
+    if least < side:
         raise RejectionError("rank", "too_small", f"{pixels.shape[1]}x{pixels.shape[0]} pixels, need {side}")
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
     square = np.ascontiguousarray(pixels[top : top + side, left : left + side])

@@ -12,6 +12,7 @@ from celebahq_tools.rank.quality import FACE_COMPONENTS
 from celebahq_tools.selection import Duplicates, choose_faces
 from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
+from celebahq_tools.store.labels import discard_labels
 from celebahq_tools.store.manifest import manifest_path, write_manifest
 from celebahq_tools.store.streams import STREAM_FORMAT
 from celebahq_tools.types import ProgressListener
@@ -79,6 +80,7 @@ def run_reselect(
                 components=FACE_COMPONENTS,
                 left_out=choice.reasons,
             )
+            discard_labels(target)
         rejected = journal.count_reasons()
         found = journal.count_done()
         return BuildSummary(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from celebahq_tools.errors import InputError
 from celebahq_tools.pictures.canvas import BACKGROUND, fit_picture, write_caption
-from celebahq_tools.store.manifest import manifest_path, read_manifest
+from celebahq_tools.store.manifest import KeptRow, manifest_path, read_kept
 from celebahq_tools.store.reader import DatasetReader
 from celebahq_tools.types import Pixels
 
@@ -51,23 +53,29 @@ def draw_dataset_sheet(reader: DatasetReader, *, count: int, columns: int, thumb
         columns: Thumbnails in a row.
         thumb: Side of a thumbnail in pixels.
     Raises:
-        StoreError: If the manifest is missing.
+        StoreError: If the manifest is missing, damaged, or does not fit.
     """
-    rows = [row for row in read_manifest(manifest_path(reader.path)) if row["status"] == "kept"]
-    rows.sort(key=lambda row: (-float(row["score"]), int(row["index"])))
+    rows = read_kept(manifest_path(reader.path), len(reader))
+    # Imported images have no score, and keep their order.
+    rows.sort(key=lambda row: (-row.score if math.isfinite(row.score) else math.inf, row.index))
     chosen = _spread(rows, count)
     height = min((shape[1] for shape in reader.shapes if shape[1] >= thumb), default=reader.shapes[0][1])
     faces = (
         (
-            reader.read(int(row["dataset_index"]), height=height).transpose(1, 2, 0),
-            f"{float(row['score']):.3f}  {row['file'][:24]}",
+            _show_colours(reader.read(row.position, height=height)),
+            row.file[:24] if math.isnan(row.score) else f"{row.score:.3f}  {row.file[:24]}",
         )
         for row in chosen
     )
     return draw_contact_sheet(faces, columns=columns, thumb=thumb)
 
 
-def _spread(rows: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
+def _show_colours(image: NDArray[np.uint8]) -> Pixels:
+    """Return (H, W, 3) of an image (C, H, W), a grey one with three equal channels."""
+    return np.repeat(image, 3 // len(image), axis=0).transpose(1, 2, 0)
+
+
+def _spread(rows: Sequence[KeptRow], count: int) -> list[KeptRow]:
     if len(rows) <= count:
         return list(rows)
     return [rows[round(position * (len(rows) - 1) / max(1, count - 1))] for position in range(count)]

@@ -42,10 +42,12 @@ def read_manifest_records(path: Path) -> Iterator[ManifestRow]:
         with path.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
             names = list(reader.fieldnames or ())
-            missing = {"index", "file", "sha256", "status", "dataset_index", "reason", "score", "zoom"} - set(names)
+            missing = {"index", "file", "sha256", "status", "dataset_index", "reason", "score"} - set(names)
             if missing:
                 raise StoreError(f"{path}: not a manifest; it has no column {', '.join(sorted(missing))}")
-            parts = [name for name in names[names.index("score") + 1 : names.index("zoom")] if name]
+            # An imported dataset's manifest ends with the score, which is empty.
+            end = names.index("zoom") if "zoom" in names else len(names)
+            parts = [name for name in names[names.index("score") + 1 : end] if name]
             for row in reader:
                 try:
                     yield _parse_row(row, parts)
@@ -68,7 +70,7 @@ def _parse_row(row: Mapping[str, str], parts: Sequence[str]) -> ManifestRow:
         row["sha256"],
         None if (points := _read_points(row, LANDMARK_COLUMNS)) is None else points.astype(np.float32),
         _read_points(row, QUAD_COLUMNS),
-        _read_number(row["zoom"]),
+        _read_number(row.get("zoom", "")),
         _read_number(row.get("photo_fraction", "")),
         None if rejected else score,
         {part: value for part in parts if (value := _read_number(row[part])) is not None},

@@ -129,7 +129,7 @@ class FileView:
                     yield row.record
 
         faces = collect_faces(pass_scored(), positions)
-        if len(positions) != len(self._reader):
+        if sorted(positions.values()) != list(range(len(self._reader))):
             raise StoreError(
                 f"{self._manifest}: names {len(positions)} kept faces, but {self.path.name} holds {len(self._reader)}; "
                 "the two files are not of the same build"

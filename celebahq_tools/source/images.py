@@ -13,10 +13,10 @@ from celebahq_tools.errors import InputError, RejectionError, ShapeError
 from celebahq_tools.source.decoding import decode_any, read_shape
 from celebahq_tools.source.photo import MAX_BYTES
 from celebahq_tools.source.zip_entries import ZIP_ERRORS, open_archive, read_entry
+from celebahq_tools.store.layout import HDF5_SUFFIXES
 from celebahq_tools.store.reader import DatasetReader
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
-HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
 # More than a camera's metadata and thumbnail before the size of its JPEG.
 _HEADER_BYTES = 2**17
 
@@ -64,8 +64,8 @@ class FileSource(ImageSource):
         return len(self.names)
 
     def name(self, index: int) -> str:
-        """Return how messages call an image."""
-        return self.names[index]
+        """Return how messages call an image, a name that is no unicode in a form that text can hold."""
+        return self.names[index].encode("utf-8", "backslashreplace").decode("utf-8")
 
     @abstractmethod
     def read_file(self, name: str, size: int = -1) -> bytes:
@@ -151,7 +151,9 @@ class ArraySource(ImageSource):
         try:
             loaded = np.load(path, mmap_mode="r", allow_pickle=False)
             if isinstance(loaded, np.lib.npyio.NpzFile):
-                names = [name for name in loaded.files if name == "images"] or loaded.files
+                # arr_0 is what numpy calls an array without a name, the images of our own export among them.
+                names = [name for name in loaded.files if name == "images"]
+                names = names or [name for name in loaded.files if name == "arr_0"] or loaded.files
                 if len(names) != 1:
                     raise InputError(
                         f"{path}: holds the arrays {', '.join(names)}; one is expected, or one named images"
@@ -159,6 +161,8 @@ class ArraySource(ImageSource):
                 loaded = loaded[names[0]]
         except ZIP_ERRORS as error:
             raise InputError(f"{path}: not a readable numpy file ({error})") from None
+        if not isinstance(loaded, np.ndarray):
+            raise InputError(f"{path}: holds no array")
         if loaded.dtype != np.uint8:
             raise ShapeError(f"{path}: holds {loaded.dtype}; expected uint8 in 0..255: scale, round and clip it first")
         if loaded.ndim != 4 or not {1, 3} & {loaded.shape[1], loaded.shape[3]}:

@@ -56,6 +56,19 @@ class ItemTable(Sequence[SourceItem]):
         """Source indices of the items, in order."""
         return self._order
 
+    def find_file(self, index: int) -> str | None:
+        """Return the listed name of the photograph that a source index stands for; None if there is none."""
+        number = index // self._most_faces
+        return self._list_name(self._find_name(number)) if 0 <= number < len(self._ends) - 1 else None
+
+    def _find_name(self, number: int) -> str:
+        return self._names[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogatepass")
+
+    @staticmethod
+    def _list_name(name: str) -> str:
+        """Return a name as text files can hold it, also one that is not valid unicode."""
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
     def take(self, indices: NDArray[np.int64]) -> ItemTable:
         """Return the items of some source indices, sharing what is stored."""
         part = ItemTable.__new__(ItemTable)
@@ -90,9 +103,8 @@ class ItemTable(Sequence[SourceItem]):
             return self.take(self._order[place])
         index = int(self._order[place])
         number, face = divmod(index, self._most_faces)
-        name = self._names[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogatepass")
-        # A name that is not valid unicode is still listed, in a form that text files can hold.
-        listed = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        name = self._find_name(number)
+        listed = self._list_name(name)
         problem = self._problems.get(number)
         if self._detected:
             return SourceItem(index, listed, self._folder / name, None, problem, face)

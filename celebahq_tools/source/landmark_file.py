@@ -41,8 +41,8 @@ def iterate_landmark_file(path: Path) -> Iterator[LandmarkRow]:
     """Yield the rows of a landmark file in file order, each made only when it is asked for.
 
     The text format has a line with the count, a line with the ten column names, then ``name x y x y ...``. The CSV
-    format has one header line whose columns may stand in any order: the ten, one that names the photographs, others. JSON is as
-    :func:`celebahq_tools.source.landmark_json.read_json_rows` says. Rows that are malformed, not finite, or
+    format has one header line whose columns may stand in any order: the ten, one that names the photographs, others.
+    JSON is as :func:`celebahq_tools.source.landmark_json.read_json_rows` says. Rows that are malformed, not finite, or
     given twice come back with a problem instead of points: they are rejected one by one, not the file.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from celebahq_tools.atomic import write_atomically, write_text_atomically
+from celebahq_tools.atomic import write_folder_atomically
 from celebahq_tools.errors import ConfigError, InputError
 from celebahq_tools.source.landmark_file import COLUMNS
 
@@ -110,22 +110,28 @@ def write_sample_folder(folder: Path) -> int:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: not an empty folder; choose another one")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with write_folder_atomically(folder) as whole:
+        _write_samples(whole)
+    return len(VARIATIONS)
+
+
+def _write_samples(folder: Path) -> None:
     images = folder / "img_celeba"
-    images.mkdir(parents=True)
+    images.mkdir()
     (folder / "Anno").mkdir()
     rows = []
     for number, variation in enumerate(VARIATIONS, start=1):
         name = f"{number:06d}.jpg"
         data, landmarks = render_variation(variation)
-        _write_bytes(images / name, data)
+        (images / name).write_bytes(data)
         rows.append(_format_row(name, landmarks))
     truncated = f"{len(rows) + 1:06d}.jpg"
-    _write_bytes(images / truncated, data[: len(data) // 2])
+    (images / truncated).write_bytes(data[: len(data) // 2])
     rows.append(_format_row(truncated, landmarks))
     rows.append(_format_row(f"{len(rows) + 1:06d}.jpg", landmarks))
     text = "\n".join([str(len(rows)), " ".join(COLUMNS), *rows]) + "\n"
-    write_text_atomically(folder / "Anno" / "list_landmarks_celeba.txt", text)
-    return len(VARIATIONS)
+    (folder / "Anno" / "list_landmarks_celeba.txt").write_text(text)
 
 
 def render_variation(variation: Variation) -> tuple[bytes, NDArray[np.float64]]:
@@ -156,8 +162,3 @@ def render_variation(variation: Variation) -> tuple[bytes, NDArray[np.float64]]:
 
 def _format_row(name: str, landmarks: NDArray[np.float64]) -> str:
     return " ".join([name, *(str(round(value)) for value in landmarks.ravel())])
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    with write_atomically(path) as temporary:
-        temporary.write_bytes(data)

@@ -105,7 +105,8 @@ def describe_dataset(path: Path) -> DatasetDescription:
 
 
 def _list_nodes(file: Any, shapes: list[tuple[int, int, int]]) -> list[Any]:
-    nodes = {tuple(node.shape[1:]): node for name, node in file.items() if name.startswith("data")}
+    levels = (node for name, node in file.items() if name.startswith("data") and isinstance(node, h5py.Dataset))
+    nodes = {tuple(node.shape[1:]): node for node in levels}
     try:
         return [nodes[shape] for shape in shapes]
     except KeyError as error:

@@ -28,9 +28,9 @@ from celebahq_tools.store.labels import (
     labels_path,
     save_labels,
 )
+from celebahq_tools.store.layout import HDF5_SUFFIXES
 from celebahq_tools.store.writer import DatasetWriter, create_dataset
 
-HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
 # A grid beyond this many pixels is refused: few programs open it, and it has to be in memory.
 _MOST_GRID_PIXELS = 1 << 28
 _WORKERS = min(8, os.cpu_count() or 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from celebahq_tools.errors import ConfigError, StoreError
+from celebahq_tools.errors import CelebahqError, ConfigError, StoreError
+from celebahq_tools.store.journal_database import JournalDatabase
 from celebahq_tools.store.reviews import Verdict, read_verdicts
 from celebahq_tools.types import ItemRecord
 
@@ -43,6 +43,7 @@ _COLUMNS = (
 )
 # How arrays lie in their columns: a row of the journal should be small, there are hundreds of thousands.
 _LANDMARKS, _QUAD = "<f4", "<f8"
+_START_AGAIN = "delete the work folder to start again"
 # Seconds to wait for another process that is writing, such as for `celebahq status` while a build runs.
 _PATIENCE = 30.0
 
@@ -72,7 +73,9 @@ class Journal:
     Args:
         path: The SQLite file; made if missing.
     Raises:
-        StoreError: If the file is not a journal, is of another version, or cannot be opened.
+        StoreError: If the file is not a journal, is of another version, damaged, or cannot be opened; any method may
+            meet the damage.
+        OSError: If the disk is full or the file may not be written; any method that writes may meet that.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,21 +98,18 @@ class Journal:
 
     def _open(self, path: Path, address: str, schema: str) -> None:
         self.path = path
-        try:
-            self._database = sqlite3.connect(address, uri=True, timeout=_PATIENCE)
-            known = self._database.execute("PRAGMA user_version").fetchone()[0]
-            tables = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if known != SCHEMA_VERSION and (tables or not schema):
-                raise StoreError(
-                    f"{path}: a journal of another version of the program ({known}, this is {SCHEMA_VERSION}); "
-                    "finish the build with that version, or delete the work folder to start again"
-                )
-            self._database.executescript(schema)
-            # With WAL this loses nothing when a process is killed, and costs no disk flush per row.
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._stored = {row[0] for row in self._database.execute("SELECT idx FROM items WHERE stored")}
-        except sqlite3.Error as error:
-            raise StoreError(f"{path}: not a usable journal ({error}); delete the work folder to start again") from None
+        self._database = JournalDatabase(address, path, patience=_PATIENCE)
+        known = self._database.execute("PRAGMA user_version").fetchone()[0]
+        tables = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if known != SCHEMA_VERSION and (tables or not schema):
+            raise StoreError(
+                f"{path}: a journal of another version of the program ({known}, this is {SCHEMA_VERSION}); "
+                "finish the build with that version, or delete the work folder to start again"
+            )
+        self._database.executescript(schema)
+        # With WAL this loses nothing when a process is killed, and costs no disk flush per row.
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._stored = {row[0] for row in self._database.execute("SELECT idx FROM items WHERE stored")}
 
     def bind_settings(self, settings: Mapping[str, str]) -> None:
         """Remember the settings that decide pixels and scores, or compare them with those remembered.
@@ -153,7 +153,7 @@ class Journal:
     def runs(self) -> list[Run]:
         """Return every start of the build, the oldest first."""
         rows = self._database.execute("SELECT started, ended, outcome, details FROM runs ORDER BY id")
-        return [Run(started, ended, outcome, json.loads(details)) for started, ended, outcome, details in rows]
+        return [Run(started, ended, outcome, self._parse(details)) for started, ended, outcome, details in rows]
 
     def record(self, record: ItemRecord) -> None:
         """Write one row; a row of the same index is replaced. A scored face counts as waiting in the work folder."""
@@ -203,6 +203,10 @@ class Journal:
             self._database.executemany("UPDATE items SET stored = 1 WHERE idx = ?", [(index,) for index in back])
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._stored |= back
+
+    def files(self) -> Iterator[tuple[int, str]]:
+        """Yield index and file of every row, in index order."""
+        yield from self._database.execute("SELECT idx, file FROM items ORDER BY idx")
 
     def done(self) -> NDArray[np.int64]:
         """Return the indices that have a row, ascending."""
@@ -260,7 +264,7 @@ class Journal:
         """Return for every stage how many photographs went through it and the seconds they took together."""
         totals: dict[str, tuple[int, float]] = {}
         for (text,) in self._database.execute("SELECT seconds FROM items ORDER BY idx"):
-            for name, seconds in json.loads(text).items():
+            for name, seconds in self._parse(text).items():
                 count, total = totals.get(name, (0, 0.0))
                 totals[name] = (count + 1, total + seconds)
         return totals
@@ -273,7 +277,7 @@ class Journal:
         """Yield the rows recorded at or after a time (seconds since 1970), each with when it was."""
         query = f"SELECT finished, {_COLUMNS} FROM items WHERE finished >= ?"  # noqa: S608
         for finished, *row in self._database.execute(query, (time,)):
-            yield finished, _read_row(row)
+            yield finished, self._read_row(row)
 
     def find_records(self, indices: Iterable[int]) -> Iterator[ItemRecord]:
         """Yield the rows of some indices, in the order given; those without a row are passed over."""
@@ -286,7 +290,19 @@ class Journal:
 
     def _read_records(self, clause: str, values: tuple[int, ...]) -> Iterator[ItemRecord]:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM items {clause}", values)  # noqa: S608
-        yield from map(_read_row, rows)
+        yield from map(self._read_row, rows)
+
+    def _read_row(self, row: Sequence[Any]) -> ItemRecord:
+        try:
+            return _parse_row(row)
+        except (ValueError, TypeError, AttributeError, CelebahqError) as error:
+            raise StoreError(f"{self.path}: row {row[0]} is damaged ({error}); {_START_AGAIN}") from None
+
+    def _parse(self, text: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self.path}: damaged ({error}); {_START_AGAIN}") from None
 
     def close(self) -> None:
         """Close the database."""
@@ -312,7 +328,7 @@ def _quote(path: Path) -> str:
     return quote(str(path.absolute()))
 
 
-def _read_row(row: Sequence[Any]) -> ItemRecord:
+def _parse_row(row: Sequence[Any]) -> ItemRecord:
     index, file, sha256, landmarks, quad, zoom, fraction, score, parts, stage, reason, detail, *rest = row
     seconds, facts, thumb = rest
     return ItemRecord(
@@ -324,11 +340,11 @@ def _read_row(row: Sequence[Any]) -> ItemRecord:
         zoom,
         fraction,
         score,
-        json.loads(parts),
+        dict(json.loads(parts)),
         stage,
         reason,
         detail,
-        json.loads(seconds),
-        json.loads(facts),
+        dict(json.loads(seconds)),
+        dict(json.loads(facts)),
         thumb,
     )

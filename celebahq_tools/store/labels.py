@@ -33,6 +33,15 @@ def save_labels(path: Path, labels: Labels) -> None:
         np.save(stream, labels.astype(np.float32), allow_pickle=False)
 
 
+def discard_labels(dataset: Path) -> None:
+    """Delete the labels of an older dataset of this name: its images are others.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    labels_path(dataset).unlink(missing_ok=True)
+
+
 def read_label_array(stream: BinaryIO, size: int) -> NDArray[Any]:
     """Return the array of numbers of an .npy stream; its size is compared with the header before memory is taken.
 

@@ -11,6 +11,8 @@ from celebahq_tools.errors import ShapeError
 
 # What the file says of itself, as the original's does; streams made elsewhere may be of any level (streams.py).
 GZIP_LEVEL = 4
+HDF5_SUFFIXES = (".h5", ".hdf5")
+"""How names of datasets end."""
 _MIN_CHUNK_BYTES = 128
 # So many levels down the sum of a block fits 16 bits (255 * 4**4 < 2**16): quick integers equal the floats there.
 _EXACT_LEVELS = 4

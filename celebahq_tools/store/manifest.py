@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,11 @@ _LEADING = ("index", "file", "sha256", "status", "dataset_index", "reason", "det
 def manifest_path(dataset: Path) -> Path:
     """Return the manifest's path for a dataset: ``faces.h5`` has ``faces.manifest.csv``."""
     return dataset.with_name(f"{dataset.stem}.manifest.csv")
+
+
+def reasons_path(dataset: Path) -> Path:
+    """Return where to say why no image could be used: the manifest, unless an older dataset has one that fits it."""
+    return dataset.with_name(f"{dataset.stem}.rejected.csv") if dataset.exists() else manifest_path(dataset)
 
 
 def write_manifest(
@@ -117,6 +123,39 @@ def read_manifest(path: Path) -> list[dict[str, str]]:
         raise StoreError(f"{path}: cannot read the manifest ({error})") from None
     if rows and any(name not in rows[0] for name in _LEADING):
         raise StoreError(f"{path}: not a manifest; expected columns {', '.join(_LEADING)}")
+    return rows
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """A row of the manifest whose image is in the dataset; NaN for the score of an imported image."""
+
+    index: int
+    file: str
+    position: int
+    score: float
+
+
+def read_kept(path: Path, images: int) -> list[KeptRow]:
+    """Return the rows of the images in a dataset, in its order.
+
+    Args:
+        path: The manifest.
+        images: How many the dataset holds.
+    Raises:
+        StoreError: If the file is missing, not a manifest, damaged, or does not fit the images one to one.
+    """
+    try:
+        rows = [
+            KeptRow(int(row["index"]), row["file"], int(row["dataset_index"]), float(row["score"] or "nan"))
+            for row in read_manifest(path)
+            if row["status"] == "kept"
+        ]
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{path}: a row cannot be read ({error}); see celebahq verify") from None
+    rows.sort(key=lambda row: row.position)
+    if [row.position for row in rows] != list(range(images)):
+        raise StoreError(f"{path}: its rows do not match the {images} images; see celebahq verify")
     return rows
 
 

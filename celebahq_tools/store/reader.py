@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from celebahq_tools.errors import ShapeError, StoreError
 from celebahq_tools.store.compression import require_filters
+from celebahq_tools.store.labels import labels_path, read_label_array
 from celebahq_tools.store.stream_level import StreamLevel, ThreadTeam, holds_streams
 
 # More threads than this wait for the disk and for each other.
 _MAX_THREADS = 8
+_LABEL_REMEDY = "make it again, or move it away to do without labels"
 
 
 class DatasetReader:
@@ -33,11 +35,12 @@ class DatasetReader:
     Args:
         path: HDF5 file with datasets whose names start with ``data``.
         threads: Threads that decompress; by default one per core that this process may use, at most 8.
+        with_labels: Whether labels beside the file are read, and have to fit.
     Raises:
         StoreError: If the file is missing, not HDF5, incomplete, or holds no image levels.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None, with_labels: bool = True) -> None:
         self.path = Path(path)
         self._team = ThreadTeam(threads or min(count_cores(), _MAX_THREADS))
         self._streams: dict[tuple[int, int, int], StreamLevel | None] = {}
@@ -49,7 +52,7 @@ class DatasetReader:
             raise StoreError(f"{path}: not a readable HDF5 file ({error}); rebuild it or copy it again") from None
         try:
             self._levels = self._find_levels()
-            self.labels = self._read_labels()
+            self.labels = self._read_labels() if with_labels else None
         except BaseException:
             self._file.close()
             raise
@@ -61,8 +64,15 @@ class DatasetReader:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the file's root; files of the original have none."""
-        return dict(self._file.attrs)
+        """Attributes of the file's root; files of the original have none.
+
+        Raises:
+            StoreError: If they are damaged.
+        """
+        try:
+            return dict(self._file.attrs)
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise StoreError(f"{self.path}: damaged attributes ({error}); rebuild it or copy it again") from None
 
     def __len__(self) -> int:
         return len(next(iter(self._levels.values())))
@@ -145,15 +155,18 @@ class DatasetReader:
         return dict(sorted(found.items(), key=lambda item: -item[0][1] * item[0][2]))
 
     def _read_labels(self) -> NDArray[np.float32] | None:
-        path = self.path.with_name(f"{self.path.stem}-labels.npy")
+        path = labels_path(self.path)
         if not path.is_file():
             return None
         try:
-            labels = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: not a readable label file ({error})") from None
+            with path.open("rb") as stream:
+                labels = read_label_array(stream, path.stat().st_size)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{path}: not a readable label file ({error}); {_LABEL_REMEDY}") from None
         if labels.ndim != 2 or len(labels) != len(self):
-            raise StoreError(f"{path}: labels {labels.shape} do not match {len(self)} images")
+            raise StoreError(f"{path}: labels {labels.shape} do not match {len(self)} images; {_LABEL_REMEDY}")
+        if not np.isfinite(labels).all():
+            raise StoreError(f"{path}: a label is not a finite number; {_LABEL_REMEDY}")
         return np.asarray(labels, dtype=np.float32)
 
     def close(self) -> None:

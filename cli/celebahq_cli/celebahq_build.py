@@ -14,20 +14,6 @@ from celebahq_cli.failures import report_failures
 PATH = click.Path(path_type=Path)
 
 
-def split_guards(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """Return the guards that a comma-separated list names; ``no-NAME`` takes one from all of them."""
-    if value is None:
-        return None
-    from celebahq_tools.build_config import GUARDS
-
-    words = [word for word in value.replace(",", " ").split() if word != "none"]
-    out = [word.removeprefix("no-") for word in words if word.startswith("no-")]
-    # A misspelt name to take out is handed on, so that it is refused like any other.
-    if words == ["all"] or (words and len(out) == len(words)):
-        return (*(name for name in GUARDS if name not in out), *(name for name in out if name not in GUARDS))
-    return tuple(words)
-
-
 @click.command()
 @click.option("--in", "input", type=PATH, help="Folder of photographs, in CelebA's layout or any.  [required]")
 @click.option("--out", type=PATH, help="HDF5 file to make.  [required]")
@@ -40,7 +26,6 @@ def split_guards(_context: click.Context, _option: click.Parameter, value: str |
 @click.option("--alignment", type=click.Choice(["celebahq", "ffhq"]), help="Whose crop.  [default: celebahq]")
 @click.option(
     "--guards",
-    callback=split_guards,
     metavar="NAMES|all|none",
     help="Guards: landmarks,detector,border,duplicates,blockiness; no-NAME,... .  [default: no-duplicates]",
 )

@@ -30,7 +30,7 @@ KINDS = (
     "--part", type=click.Choice(["train", "test"]), default="train", show_default=True, help="CIFAR-10, MNIST."
 )
 @click.option("--count", type=click.IntRange(min=1), help="mnist-rgb: images to draw.  [default: 1000000]")
-@click.option("--seed", type=int, default=0, show_default=True, help="mnist-rgb: seed of the draw.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="mnist-rgb: seed of the draw.")
 @compression_option
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Decoding and compressing threads.  [default: one per core]"

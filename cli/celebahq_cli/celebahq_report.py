@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ _GRACE_SECONDS = 5
 @click.option("--photos", type=PATH, help="Folder of the photographs.  [default: the one a WORK folder names]")
 @click.option("--strips", type=int, default=6, show_default=True, help="Faces with their steps; the nets run again.")
 @click.option("--shown", type=int, default=12, show_default=True, help="Best, worst, borderline, random: of each.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random faces.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random faces.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where the nets run.")
 def report(source: Path, out: Path | None, photos: Path | None, **flags: int | str) -> None:
     """Write a report of a dataset: one HTML file that needs no network.
@@ -103,6 +104,8 @@ def _send_report(config: BuildConfig, has_dataset: bool, sender: Connection) -> 
             view.close()
     # The dataset is finished: whatever happens to the page about it, the build has succeeded.
     except (Exception, KeyboardInterrupt) as error:
-        sender.send(str(error) or type(error).__name__)
+        with suppress(OSError):  # Ctrl-C ends the build's process as well
+            sender.send(str(error) or type(error).__name__)
     else:
-        sender.send("")
+        with suppress(OSError):
+            sender.send("")

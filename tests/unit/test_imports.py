@@ -1,9 +1,11 @@
 """Round trips through every format, and the published data sets in the form they come in."""
 
+import io
 import json
 import os
 import pickle
 import struct
+import tarfile
 import zipfile
 
 import h5py
@@ -526,3 +528,31 @@ def test_nothing_usable_leaves_a_manifest_and_no_dataset(tmp_path):
     with pytest.raises(NothingImportedError, match=r"1 decode\.not_an_image\); reasons in .*a\.manifest\.csv"):
         bring_in(folder, "folder", tmp_path / "a.h5")
     assert sorted(os.listdir(tmp_path)) == ["a.manifest.csv", "photos"]
+
+
+def test_nothing_usable_leaves_the_dataset_before_and_its_manifest(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    bring_in(folder, "folder", tmp_path / "a.h5")
+    before = (tmp_path / "a.h5").read_bytes(), (tmp_path / "a.manifest.csv").read_bytes()
+    (folder / "a.png").write_text("x")
+    with pytest.raises(NothingImportedError, match=r"reasons in .*a\.rejected\.csv"):
+        bring_in(folder, "folder", tmp_path / "a.h5", overwrite=True)
+    assert ((tmp_path / "a.h5").read_bytes(), (tmp_path / "a.manifest.csv").read_bytes()) == before
+
+
+def test_samples_of_a_shard_without_an_image_are_listed(tmp_path):
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(image, "PNG")
+    members = ["00.png", "00.cls", "face.001.png", "02.tif", "03.json", "04.seg.png", "04.png", "04.cls"]
+    with tarfile.open(tmp_path / "a.tar", "w") as shard:
+        for name in members:
+            data = b"1" if name.endswith("cls") else image.getvalue()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            shard.addfile(entry, io.BytesIO(data))
+    summary = bring_in(tmp_path / "a.tar", "webdataset", tmp_path / "a.h5")
+    assert (summary.found, summary.kept, summary.rejected) == (5, 2, {"tar.no_image": 3})
+    np.testing.assert_array_equal(np.load(tmp_path / "a-labels.npy"), [[0, 1], [0, 1]])
+    assert "its members end in .001.png" in (tmp_path / "a.manifest.csv").read_text()

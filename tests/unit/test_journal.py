@@ -1,3 +1,4 @@
+import errno
 import sqlite3
 import time
 from dataclasses import replace
@@ -7,6 +8,7 @@ import pytest
 
 from celebahq_tools.errors import ConfigError, ShapeError, StoreError
 from celebahq_tools.store.journal import Journal
+from celebahq_tools.store.journal_database import explain_error
 from celebahq_tools.types import ItemRecord
 
 
@@ -113,7 +115,7 @@ def test_a_journal_is_read_while_another_process_writes(journal):
         journal.record(face(1, 0.25))
         assert reader.count_done() == 2
         assert reader.settings() == {"size": "64"}
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        with pytest.raises(PermissionError):
             reader.record(face(2, 0.1))
 
 
@@ -165,3 +167,82 @@ def test_a_record_is_either_scored_or_rejected():
         ItemRecord(0, "a.jpg")
     with pytest.raises(ShapeError):
         ItemRecord(0, "a.jpg", score=0.5, stage="decode", reason="grey")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "message"),
+    [
+        (sqlite3.SQLITE_FULL, OSError, "No space left"),
+        (sqlite3.SQLITE_IOERR, OSError, "Input/output error"),
+        (sqlite3.SQLITE_IOERR | (10 << 8), OSError, "Input/output error"),
+        (sqlite3.SQLITE_READONLY, PermissionError, "denied"),
+        (sqlite3.SQLITE_CANTOPEN, StoreError, "copy the folder"),
+        (sqlite3.SQLITE_BUSY, StoreError, "another program is writing"),
+        (sqlite3.SQLITE_CORRUPT, StoreError, "delete the work folder"),
+        (sqlite3.SQLITE_NOTADB, StoreError, "delete the work folder"),
+    ],
+)
+def test_only_damage_is_answered_with_deleting_the_work_folder(tmp_path, code, kind, message):
+    error = sqlite3.OperationalError("as SQLite says it")
+    error.sqlite_errorcode = code
+    found = explain_error(tmp_path / "j", error)
+    assert type(found) is kind
+    assert message in str(found)
+    assert ("delete the work folder" in str(found)) == (message == "delete the work folder")
+
+
+def test_a_journal_that_cannot_grow_says_that_the_disk_is_full(journal):
+    journal._database.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(OSError, match="No space left") as caught:
+        for index in range(2000):
+            journal.record(face(index, 0.5))
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(journal.path)
+    assert journal.count_done() > 0
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("components", "'{'"),
+        ("components", "7"),
+        ("seconds", "'[1]'"),
+        ("quad", "x'00'"),
+        ("sha256", "'text'"),
+        ("facts", "x'ff'"),
+        ("file", "CAST(x'ff' AS TEXT)"),
+    ],
+)
+def test_a_damaged_row_is_a_message_whatever_is_asked(journal, column, value):
+    journal.record(face(3, 0.5))
+    journal._database.execute(f"UPDATE items SET {column} = {value}")
+    with pytest.raises(StoreError, match="delete the work folder to start again"):
+        list(journal.records())
+    if column == "seconds":
+        with pytest.raises(StoreError, match="delete the work folder to start again"):
+            journal.total_seconds()
+
+
+def test_damaged_pages_are_a_message_whenever_they_are_read(journal):
+    for index in range(300):
+        journal.record(face(index, 0.5))
+    journal.close()
+    data = bytearray(journal.path.read_bytes())
+    rng = np.random.default_rng(0)
+    refused = 0
+    for trial in range(40):
+        damaged = bytearray(data)
+        for place in rng.integers(100, len(data), 30):
+            damaged[place] = rng.integers(256)
+        path = journal.path.with_name(f"{trial}.sqlite")
+        path.write_bytes(damaged)
+        try:
+            with Journal(path) as opened:
+                for ask in (opened.settings, opened.runs, opened.done, opened.scores, opened.count_reasons):
+                    ask()
+                list(opened.records())
+                opened.total_seconds()
+                opened.record(face(1000, 0.5))
+        except StoreError:
+            refused += 1
+    assert refused > 10

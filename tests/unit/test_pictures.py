@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from celebahq_tools.errors import InputError
+from celebahq_tools.errors import InputError, StoreError
 from celebahq_tools.pictures.canvas import fit_picture
 from celebahq_tools.pictures.contact_sheet import draw_contact_sheet, draw_dataset_sheet
 from celebahq_tools.pictures.stages import StageView, draw_stages
 from celebahq_tools.rank.spectrum import score_spectrum
-from celebahq_tools.store.manifest import manifest_path, write_manifest
+from celebahq_tools.store.manifest import manifest_path, write_manifest, write_source_manifest
 from celebahq_tools.store.reader import DatasetReader
 from celebahq_tools.store.writer import create_dataset
 from celebahq_tools.types import ItemRecord
@@ -56,3 +56,31 @@ def test_the_detail_of_every_stage_shows_the_same_place():
     first, second = (canvas[top : top + 320, left : left + 320] for left in (12, 12 + 332))
     assert (first[160, 160] == 255).all()
     assert (first != second).mean() < 0.02
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_sheet_of_images_without_scores_keeps_their_order(tmp_path, channels):
+    path = tmp_path / "faces.h5"
+    greys = [10, 200, 90]
+    with create_dataset(path, height=64, width=64, channels=channels) as writer:
+        for grey in greys:
+            writer.append(np.full((64, 64, channels), grey, np.uint8))
+    with write_source_manifest(manifest_path(path)) as write_row:
+        for index in range(3):
+            write_row(index, f"{index}.jpg", "", index)
+    with DatasetReader(path) as reader:
+        sheet = np.array(draw_dataset_sheet(reader, count=3, columns=3, thumb=32))
+    assert [int(sheet[20, 20 + 38 * column, 0]) for column in range(3)] == greys
+
+
+@pytest.mark.parametrize("cell", ["9", "", "x", "1"])
+def test_a_sheet_of_a_damaged_manifest_is_refused(tmp_path, cell):
+    path = tmp_path / "faces.h5"
+    with create_dataset(path, height=64, width=64) as writer:
+        for grey in (1, 2, 3):
+            writer.append(np.full((64, 64, 3), grey, np.uint8))
+    with write_source_manifest(manifest_path(path)) as write_row:
+        for index in range(3):
+            write_row(index, f"{index}.jpg", "", cell if index == 2 else index)
+    with DatasetReader(path) as reader, pytest.raises(StoreError, match=r"faces\.manifest\.csv: .*see celebahq verify"):
+        draw_dataset_sheet(reader, count=3, columns=3, thumb=32)

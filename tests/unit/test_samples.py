@@ -6,6 +6,7 @@ from PIL import Image
 from skimage.transform import SimilarityTransform
 
 from celebahq_tools.errors import InputError
+from celebahq_tools.source import samples
 from celebahq_tools.source.celeba import list_celeba
 from celebahq_tools.source.photo import check_landmarks, decode_photo, read_photo_file
 from celebahq_tools.source.samples import PORTRAITS, VARIATIONS, Variation, render_variation, write_sample_folder
@@ -57,3 +58,13 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(InputError, match="not an empty folder"):
         write_sample_folder(tmp_path)
+
+
+def test_an_interrupted_folder_leaves_nothing(tmp_path, monkeypatch):
+    def fail(variation):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(samples, "render_variation", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_sample_folder(tmp_path / "new" / "photos")
+    assert not list((tmp_path / "new").iterdir())

@@ -7,6 +7,8 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from celebahq_tools.errors import InputError, RejectionError
 from celebahq_tools.source.importers.base import EncodedSource, ImportRequest
 from celebahq_tools.source.photo import MAX_BYTES
@@ -18,13 +20,14 @@ _MAX_LABEL_BYTES = 2**20
 
 @dataclass
 class _Sample:
-    """Where the image of one sample lies, and its label."""
+    """Where the image of one sample lies, and its label; without an image the endings of its members."""
 
     key: str
     shard: int
     offset: int = 0
     size: int = -1
     label: int | list[float] | None = None
+    endings: tuple[str, ...] = ()
 
 
 class WebDatasetSource(EncodedSource):
@@ -39,8 +42,8 @@ class WebDatasetSource(EncodedSource):
         self._shards = sorted(path.glob("*.tar")) if path.is_dir() else [path]
         if not self._shards:
             raise InputError(f"{path}: holds no .tar shards")
-        self._samples = [s for number in range(len(self._shards)) for s in self._index_shard(number) if s.size >= 0]
-        if not self._samples:
+        self._samples = [sample for number in range(len(self._shards)) for sample in self._index_shard(number)]
+        if not any(sample.size >= 0 for sample in self._samples):
             raise InputError(f"{path}: holds no images ({', '.join(sorted(_IMAGES))})")
         if use_labels:
             self.labels = self._collect_labels(path)
@@ -63,17 +66,22 @@ class WebDatasetSource(EncodedSource):
                     elif suffix in ("cls", "npy") and member.size <= _MAX_LABEL_BYTES:
                         stream = shard.extractfile(member)
                         samples[-1].label = _parse_label(suffix, stream.read() if stream else b"")
+                    samples[-1].endings += (suffix,)
         except (OSError, tarfile.TarError, EOFError, ValueError) as error:
             raise InputError(f"{self._shards[number]}: not a readable .tar shard ({error})") from None
         return samples
 
     def _collect_labels(self, path: Path) -> Labels | None:
-        values = [sample.label for sample in self._samples]
+        with_image = np.array([sample.size >= 0 for sample in self._samples])
+        values = [sample.label for sample in self._samples if sample.size >= 0]
         if all(value is None for value in values):
             return None
         if any(value is None for value in values):
             raise InputError(f"{path}: {values.count(None)} images have no label; pass --no-labels to do without")
-        return parse_label_values(values, str(path))
+        found = parse_label_values(values, str(path))
+        labels = np.zeros((len(self._samples), found.shape[1]), np.float32)
+        labels[with_image] = found
+        return labels
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -89,6 +97,9 @@ class WebDatasetSource(EncodedSource):
         sample = self._samples[index]
         if ".." in PurePosixPath(sample.key).parts or sample.key.startswith("/"):
             raise RejectionError("tar", "unsafe_name", "leads out of the archive")
+        if sample.size < 0:
+            endings = ", ".join(f".{ending}" for ending in sample.endings[:3])
+            raise RejectionError("tar", "no_image", f"its members end in {endings}; an image ends in .png, .jpg ...")
         if sample.size > MAX_BYTES:
             raise RejectionError("decode", "huge", f"{sample.size} bytes, the limit is {MAX_BYTES}")
         try:
