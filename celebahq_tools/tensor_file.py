@@ -32,6 +32,23 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         raise StoreError(f"{path}: cannot write ({error}); free space or choose another folder") from None
 
 
+def read_header(path: Path, *, kind: str, program: str) -> dict[str, str]:
+    """Return the header of a checkpoint without reading its tensors; see :func:`read_tensors`."""
+    if not path.is_file():
+        raise StoreError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _require_kind(dict(file.metadata() or {}), path, kind, program)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise damaged(path, error) from None
+
+
+def _require_kind(header: dict[str, str], path: Path, kind: str, program: str) -> dict[str, str]:
+    if header.get("format") != kind:
+        raise StoreError(f"{path}: not a checkpoint of `{program}` ({kind})")
+    return header
+
+
 def read_tensors(path: Path, *, kind: str, program: str) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Return the header and the tensors of a checkpoint.
 
@@ -46,9 +63,7 @@ def read_tensors(path: Path, *, kind: str, program: str) -> tuple[dict[str, str]
         raise StoreError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
-            header: dict[str, str] = dict(file.metadata() or {})
-            if header.get("format") != kind:
-                raise StoreError(f"{path}: not a checkpoint of `{program}` ({kind})")
+            header = _require_kind(dict(file.metadata() or {}), path, kind, program)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise damaged(path, error) from None

@@ -65,6 +65,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(network, header.get("config", "{}"), progress, tensors)
 
 
+def read_settings(path: Path) -> dict[str, object]:
+    """Return the settings of the run that a checkpoint is of, as in its ``config.json``.
+
+    Raises:
+        StoreError: If the file is missing, damaged, or no checkpoint of this program.
+    """
+    header = tensor_file.read_header(path, kind=FORMAT, program="pggan train")
+    try:
+        return dict(json.loads(header["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, error) from None
+
+
 def read_newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, Checkpoint] | None:
     """Return the newest readable checkpoint of a run; see :func:`celebahq_tools.tensor_file.read_newest`."""
     return tensor_file.read_newest(folder, read_checkpoint, say)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,6 +97,14 @@ class TrainConfig:
     max_skipped: int = 20
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{field.name} {value}: must be a finite number")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed {self.seed}: must be at least 0 and below 2**63")
+        if self.discrimination_kernels < 0:
+            raise ConfigError(f"discrimination_kernels {self.discrimination_kernels}: must be at least 0")
         if self.loss not in LOSSES:
             raise ConfigError(f"unknown loss {self.loss!r}{suggest(self.loss, LOSSES)}")
         positive = {"kimg": self.kimg, "n_critic": self.n_critic, "keep": self.keep, "max_skipped": self.max_skipped}

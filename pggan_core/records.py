@@ -51,6 +51,8 @@ class Records:
         self._folder, self._config, self._gallery, self._score = run_dir, config, gallery, score
         self._held = ExitStack()
         self._held.enter_context(lock_folder(run_dir, what="training", option="--run-dir"))
+        _remove_partial(run_dir)
+        _set_aside(run_dir, images_shown, say)
         write_text_atomically(run_dir / "config.json", config_to_json(config) + "\n")
         self._log = RunLog(run_dir, images_shown=images_shown, say=say)
 
@@ -78,6 +80,13 @@ class Records:
         for old in list_checkpoints(folder)[: -self._config.keep]:
             old.unlink()
 
+    def has_scores(self, images_shown: int) -> bool:
+        """Return whether the log has scores of this moment, or none are wanted."""
+        lines = read_log(self._folder / LOG_NAME) if self._score is not None else []
+        return self._score is None or any(
+            line.get("event") == "score" and line.get("images") == images_shown for line in lines
+        )
+
     def add_scores(self, images_shown: int, point: SchedulePoint) -> None:
         """Score the running average, where scores are wanted."""
         if self._score is not None:
@@ -103,3 +112,30 @@ class Records:
         """Write out what is buffered, and let others into the folder."""
         self._log.close()
         self._held.close()
+
+
+def _remove_partial(run_dir: Path) -> None:
+    """Delete what a killed run was writing: files that never got their names."""
+    for folder in (run_dir, run_dir / "checkpoints", run_dir / "samples"):
+        for path in folder.glob(".*.partial"):
+            path.unlink()
+
+
+def _set_aside(run_dir: Path, images_shown: int, say: Callable[[str], None]) -> None:
+    """Move what is newer than the moment a run goes on from out of the way: it is of another course of training."""
+    found = [*(run_dir / "checkpoints").glob("checkpoint-*.safetensors"), *(run_dir / "samples").glob("fakes-*.png")]
+    newer = [path for path in found if _read_number(path) > images_shown]
+    if not newer:
+        return
+    home = run_dir / "abandoned"
+    target = home / f"{len(list(home.glob('*'))) + 1:03d}"
+    target.mkdir(parents=True)
+    for path in newer:
+        path.rename(target / path.name)
+    say(f"{len(newer)} newer checkpoints and grids were set aside in {target}")
+
+
+def _read_number(path: Path) -> int:
+    """Return the images shown that a file's name ends with; -1 for a name of another kind."""
+    digits = path.stem.rpartition("-")[2]
+    return int(digits) if digits.isascii() and digits.isdigit() else -1

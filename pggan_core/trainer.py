@@ -166,7 +166,7 @@ class Trainer:
             interval = self.config.tick_kimg or _TICK_KIMG.get(point.resolution, 10)
             ticks = ended or stopped or self._crosses(before, interval)
             saves = ticks and (ended or stopped or self._crosses(before, self.config.snapshot_kimg or interval))
-            scores = ended or (self.config.every > 0 and self._crosses(before, self.config.every))
+            scores = self._is_score_due()
             if ticks:
                 elapsed = time.monotonic() - started
                 self.seconds += elapsed
@@ -187,7 +187,14 @@ class Trainer:
         records.draw_reals(self.images_shown)
         if self.images_shown == 0:
             records.draw_fakes(0, self._last_point())
-            records.add_scores(0, self._last_point())
+        # Also those that were due when the run was killed.
+        if self._is_score_due() and not records.has_scores(self.images_shown):
+            records.add_scores(self.images_shown, self._last_point())
+
+    def _is_score_due(self) -> bool:
+        shown, every = self.images_shown, self.config.every
+        before = self.previously_shown or 0
+        return not shown or shown >= self.images_total or (every > 0 and self._crosses(before, every))
 
     def _record(self, records: Records | None, *, save: bool, score: bool) -> None:
         if records is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -48,6 +49,8 @@ class VideoConfig:
     def __post_init__(self) -> None:
         if self.fps < 1 or min(self.columns, self.rows) < 1 or self.seed < 0:
             raise ConfigError("fps, columns and rows must be at least 1, seed at least 0")
+        if not math.isfinite(self.seconds):
+            raise ConfigError(f"seconds {self.seconds}: must be a finite number")
         if not self.sigma_seconds > 0:
             raise ConfigError(f"smoothing {self.sigma_seconds}: must be positive")
         if not self.seconds >= _LEAST_SIGMAS * self.sigma_seconds:

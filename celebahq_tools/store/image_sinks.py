@@ -23,6 +23,7 @@ from celebahq_tools.store.encoding import encode_face
 from celebahq_tools.store.export.base import encode_png, name_image
 from celebahq_tools.store.export.stylegan_zip import make_entry
 from celebahq_tools.store.labels import (
+    discard_labels,
     encode_one_hot,
     format_dataset_json,
     labels_path,
@@ -218,6 +219,8 @@ def _open_hdf5(
         yield sink
         if labels:
             save_labels(labels_path(path), encode_one_hot(np.concatenate(sink.classes), labels))
+        else:
+            discard_labels(path)
 
 
 @contextmanager

@@ -96,15 +96,18 @@ class DatasetReader:
         if isinstance(indices, slice):
             wanted = np.arange(*indices.indices(len(dataset)))
         else:
-            wanted = np.atleast_1d(np.asarray(indices, dtype=np.int64))
+            wanted = np.atleast_1d(np.asarray(indices))
+            if wanted.dtype == bool:
+                raise IndexError(f"{self.path}: a mask instead of indices; pass np.flatnonzero of it")
+            wanted = wanted.astype(np.int64)
             # As for a list, -1 is the last one.
             wanted = np.where(wanted < 0, wanted + len(dataset), wanted)
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(dataset):
             raise IndexError(f"{self.path}: index out of range for {len(dataset)} images")
         # Increasing and without repeats: quick for the disk, and every chunk is decompressed once.
         unique, inverse = (wanted, None) if len(wanted) == 1 else np.unique(wanted, return_inverse=True)
-        streams = self._find_streams(shape)
         try:
+            streams = self._find_streams(shape)
             images = _read_slices(dataset, unique) if streams is None else streams.read(unique, self._team)
         except (OSError, RuntimeError, StoreError) as error:
             raise StoreError(f"{self.path}: damaged data in {dataset.name}: {error}") from None
@@ -115,9 +118,10 @@ class DatasetReader:
         """Return what reads a level's streams, None if it is left to HDF5. Remembered, since h5py takes its time."""
         if shape not in self._streams:
             dataset = self._levels[shape]
+            file = dataset.file  # another one where the level is a link
             # A user block shifts what some versions of HDF5 say.
-            plain = self._file.driver == "sec2" and not self._file.userblock_size and hasattr(os, "preadv")
-            descriptor = self._file.id.get_vfd_handle() if plain else None
+            plain = file.driver == "sec2" and not file.userblock_size and hasattr(os, "preadv")
+            descriptor = file.id.get_vfd_handle() if plain else None
             self._streams[shape] = StreamLevel(dataset, descriptor) if holds_streams(dataset) else None
         return self._streams[shape]
 

@@ -130,7 +130,7 @@ def _prepare(
 ) -> tuple[TrainConfig, Path]:
     """Return the run's settings and folder; print the settings."""
     from celebahq_tools.config import format_config, resolve_config
-    from celebahq_tools.errors import ConfigError
+    from celebahq_tools.errors import ConfigError, suggest
     from pggan_core.config import TrainConfig
     from pggan_core.presets import find_preset
 
@@ -141,10 +141,17 @@ def _prepare(
     settings = find_preset(preset).settings if preset else None
     if settings is None and file is None and resume is not None and run_dir is not None:
         settings = _read_stored(run_dir)
+        if settings is None and resume != "auto":  # a new run folder, which goes on from another run
+            from pggan_core.checkpoint import read_settings
+
+            settings = read_settings(Path(resume))
     if options["batch"] is not None:
         options["batch_at"] = ()
     if metrics is not None:
         options["metrics"] = tuple(name.strip() for name in metrics.split(",") if name.strip())
+        unknown = next((name for name in options["metrics"] if name not in METRIC_NAMES), None)
+        if unknown is not None:
+            raise ConfigError(f"unknown metric {unknown!r}{suggest(unknown, METRIC_NAMES)}")
     config = resolve_config(TrainConfig, preset=settings, file=file, flags=options)
     if not config.data:
         raise ConfigError("no dataset: pass --data FILE, or set `data` in the configuration file")

@@ -18,7 +18,7 @@ import click
     help="A .png (grid), .zip, .h5 or folder; may be given several times.",
 )
 @click.option("--num", type=click.IntRange(min=1), default=32, show_default=True, help="How many images.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the latents.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the latents.")
 @click.option(
     "--truncation",
     type=float,
@@ -57,11 +57,15 @@ def generate(
 
     from tqdm import tqdm
 
+    from celebahq_tools.errors import ConfigError
     from celebahq_tools.store.image_sinks import open_sink
     from pggan_core.drawing import Drawer, choose_classes, draw_images
     from pggan_core.generator_file import open_generator
     from pggan_core.setup import choose_device
 
+    twice = next((out for number, out in enumerate(outs) if out in outs[:number]), None)
+    if twice is not None:
+        raise ConfigError(f"--out {twice}: named twice")
     trained = open_generator(network, say=lambda text: click.echo(text, err=True))
     labels = trained.network.config.labels
     classes = choose_classes(labels, range(num), wanted_class)

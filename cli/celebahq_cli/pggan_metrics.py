@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from gan_metrics import METRICS, Metric, MetricSettings
+from numpy.typing import NDArray
 
-from celebahq_tools.errors import ConfigError, suggest
+from celebahq_tools.errors import ConfigError, InputError, suggest
 
 if TYPE_CHECKING:
     from pggan_core.gallery import Snapshot
@@ -36,19 +38,33 @@ class Scorer:
         self._has_reals = False
 
     def __call__(self, snapshot: Snapshot) -> dict[str, float]:
-        """Return all scores of a snapshot by name."""
+        """Return all scores of a snapshot by name.
+
+        Raises:
+            InputError: If more images are asked for than the dataset holds.
+        """
+        if self._images > snapshot.count:
+            raise InputError(
+                f"{self._images} images per score, but the dataset holds {snapshot.count}; lower --metric-images of "
+                "`pggan train`, or --num-images of `pggan evaluate`"
+            )
         count = self._images or min(snapshot.count, _MOST_IMAGES)
         if not self._has_reals:
             for batch in snapshot.reals(count):
                 for metric in self._metrics:
-                    metric.update_reals(batch)
+                    metric.update_reals(_spread_grey(batch))
             self._has_reals = True
         for metric in self._metrics:
             metric.clear_fakes()
         for batch in snapshot.draw(count):
             for metric in self._metrics:
-                metric.update_fakes(batch)
+                metric.update_fakes(_spread_grey(batch))
         scores: dict[str, float] = {}
         for metric in self._metrics:
             scores.update(metric.compute().values)
         return scores
+
+
+def _spread_grey(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (N, 3, H, W) of images with one channel or three, as `swd score` takes grey ones."""
+    return np.repeat(batch, 3, axis=1) if batch.shape[1] == 1 else batch

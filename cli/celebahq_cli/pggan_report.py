@@ -21,7 +21,8 @@ def report(run: Path, out: Path | None) -> None:
     from pggan_core.run_page import render_run_page
 
     target = out or run / "report.html"
-    check_targets(target)
+    if out is not None:
+        check_targets(out)
     page = render_run_page(run)
     try:
         write_page(target, page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from tqdm import tqdm
 
 from celebahq_cli.pggan_metrics import Scorer
 from celebahq_tools.atomic import write_text_atomically
-from celebahq_tools.errors import ConfigError, InputError
+from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.tensor_file import list_checkpoints
+from celebahq_tools.weights import hash_file
 from pggan_core.checkpoint import read_checkpoint
 from pggan_core.data import LevelSource, open_source
 from pggan_core.gallery import Gallery
@@ -65,7 +67,13 @@ def evaluate_checkpoints(
     with tqdm(paths, unit="checkpoint", dynamic_ncols=True, disable=None) as bar:
         for path in bar:
             bar.set_postfix_str(path.name)
-            trained = from_checkpoint(read_checkpoint(path), path)
+            try:
+                trained = from_checkpoint(read_checkpoint(path), path)
+            except StoreError as error:
+                if len(paths) == 1:
+                    raise
+                bar.write(f"{error}; passed over", file=sys.stderr)
+                continue
             if trained.config is None:
                 raise InputError(f"{path}: does not hold the settings of its run")
             where = data or Path(trained.config.data)
@@ -82,13 +90,17 @@ def evaluate_checkpoints(
                 source = open_source(where)
                 scorer = Scorer(metrics, images, trained.config.seed)
             entry = known["checkpoints"].get(path.name)
-            if entry is None or entry["images_shown"] != trained.images_shown:
+            # A run that went on from an older checkpoint writes others under the same names.
+            checksum = hash_file(path)
+            if entry is None or entry.get("sha256") != checksum:
                 scores = scorer(_take_snapshot(trained, source, chosen))
                 finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-                entry = {"images_shown": trained.images_shown, "scores": finite}
+                entry = {"images_shown": trained.images_shown, "sha256": checksum, "scores": finite}
                 known["checkpoints"][path.name] = entry
                 write_text_atomically(target, json.dumps(known, indent=1) + "\n")
             rows.append(ScoredCheckpoint(entry["images_shown"], entry["scores"]))
+    if not rows:
+        raise InputError(f"{paths[0].parent}: none of its {len(paths)} checkpoints can be read")
     return rows
 
 

@@ -160,9 +160,12 @@ def open_reader(path: Path, reading: Reading, stack: ExitStack) -> BatchReader:
 def _peek_size(reader: BatchReader) -> tuple[int, int]:
     """Return (H, W) of the first readable image."""
     probe = BatchReader(reader.source, skip_bad=True)
-    for _, batch in probe.read_batches(range(min(_PEEK, len(reader.source))), batch_size=1):
+    # Where bad ones are left out they may all stand at the beginning.
+    most = len(reader.source) if reader.skip_bad else min(_PEEK, len(reader.source))
+    for _, batch in probe.read_batches(range(most), batch_size=1):
         return int(batch.shape[2]), int(batch.shape[3])
-    raise InputError(f"{reader.source.path}: {probe.describe_bad()}")
+    remedy = "repair them" if reader.skip_bad else "repair them or pass --skip-bad"
+    raise InputError(f"{reader.source.path}: {probe.describe_bad()}; {remedy}")
 
 
 def _read_preview(reader: BatchReader) -> Batch:

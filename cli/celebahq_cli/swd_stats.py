@@ -41,13 +41,19 @@ class StatsHeader:
 
 
 def is_stats_file(path: Path) -> bool:
-    """Return whether a path is a statistics file of ours."""
+    """Return whether a path is a statistics file of ours.
+
+    Raises:
+        StoreError: If its name says so and it cannot be read.
+    """
     if not path.is_file():
         return False
     try:
         with h5py.File(path, "r") as file:
             return bool(file.attrs.get("format") == _FORMAT)
-    except OSError:
+    except OSError as error:
+        if path.suffix == ".stats":
+            raise StoreError(f"{path}: damaged statistics ({error}); make them again with `swd stats`") from None
         return False
 
 
@@ -74,6 +80,9 @@ def save_stats(path: Path, header: StatsHeader, metrics: Sequence[Metric]) -> li
                 for name, array in arrays.items():
                     _write_array(group, name, array)
                 saved.append(metric.name)
+        if not saved:
+            names = ", ".join(metric.name for metric in metrics)
+            raise ConfigError(f"{names}: keeps nothing of the reals that could be saved; score directly")
     return saved
 
 

@@ -51,6 +51,8 @@ class MetricSettings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name.replace('_', ' ')}: {value} is below {least}")
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed: {self.seed} is not below 2**63")
 
 
 @dataclass(frozen=True)

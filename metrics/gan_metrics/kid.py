@@ -78,6 +78,8 @@ class KernelInceptionDistance(FeatureMetric):
             self.name,
             values,
             len(fakes),
-            notes=() if size == SUBSET_SIZE else (f"one subset of {size} images, where {SUBSET_SIZE} are usual",),
+            notes=()
+            if size == SUBSET_SIZE
+            else (f"{subsets} x {size} images, where subsets of {SUBSET_SIZE} are usual",),
             details={"subsets": subsets, "subset_size": size, "num_reals": len(reals)},
         )

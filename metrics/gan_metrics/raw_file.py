@@ -39,6 +39,10 @@ class RawArray:
         self.read_into(start, out)
         return out
 
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the whole array, read anew, for :func:`numpy.asarray`."""
+        return self[:].astype(dtype or self.dtype, copy=False)
+
     def read_into(self, start: int, out: NDArray[Any]) -> None:
         """Fill ``out``, contiguous and of this array's dtype, with the rows from ``start`` on.
 

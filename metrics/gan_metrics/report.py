@@ -38,7 +38,9 @@ def format_results(results: Sequence[MetricResult]) -> str:
             "  ".join(cell.ljust(width) if not at else cell.rjust(width) for at, (cell, width) in enumerate(pairs))
             for pairs in (list(zip(row, widths, strict=True)) for row in rows)
         ]
-        lines.append(f"  {result.num_images} images per set")
+        reals = result.details.get("num_reals", result.num_images)
+        equal = reals == result.num_images
+        lines.append(f"  {result.num_images} " + ("images per set" if equal else f"fakes against {reals} reals"))
         if result.floor:
             lines[-1] += f"; {header[2]} from sets of {result.floor_num_images}"
         lines += [f"  note: {note}" for note in result.notes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from celebahq_cli import swd, swd_stats
 from celebahq_cli.swd import METRIC_NAMES
+from click.testing import CliRunner
 from gan_metrics import METRICS
 from PIL import Image
 from scipy import ndimage
@@ -191,3 +194,44 @@ def test_help_is_quick_and_imports_neither_torch_nor_cv2(folder: Path) -> None:
 
 def test_the_metrics_of_the_command_are_those_of_the_registry() -> None:
     assert tuple(METRICS) == METRIC_NAMES
+
+
+def test_large_statistics_of_every_metric_can_be_scored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(swd_stats, "_LARGE", 64)
+    names = "swd,fid,kid,prdc"
+    stats = ["stats", "reals", "--out", "large.stats", "--num-images", "12", "--metrics", names]
+    assert CliRunner().invoke(swd.main, stats).exit_code == 0
+    done = CliRunner().invoke(swd.main, ["score", "large.stats", "fakes", "--metrics", names, "--json", "large.json"])
+    assert done.exit_code == 0, done.output
+    direct = ["score", "reals", "fakes", "--metrics", names, "--num-images", "12", "--json", "direct.json"]
+    assert CliRunner().invoke(swd.main, direct).exit_code == 0
+    found = [json.loads(Path(name).read_text())["metrics"] for name in ("large.json", "direct.json")]
+    assert {name: metric["values"] for name, metric in found[0].items()} == {
+        name: pytest.approx(metric["values"], rel=1e-6) for name, metric in found[1].items()
+    }
+
+
+def test_damaged_statistics_and_empty_ones_are_named(folder: Path) -> None:
+    (folder / "cut.stats").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(40))
+    cut = run("score", "cut.stats", "fakes", cwd=folder)
+    assert cut.returncode == 1
+    assert "cut.stats: damaged statistics" in cut.stderr
+    empty = run("stats", "reals", "--out", "modes.stats", "--num-images", 12, "--metrics", "modes", cwd=folder)
+    assert empty.returncode == 1
+    assert "modes: keeps nothing of the reals" in empty.stderr
+    assert not (folder / "modes.stats").exists()
+
+
+def test_bad_images_may_all_stand_at_the_beginning(folder: Path) -> None:
+    mixed = folder / "mixed"
+    mixed.mkdir()
+    for number in range(70):
+        (mixed / f"a{number:03d}.png").write_bytes(b"no image")
+    for path in (folder / "fakes").iterdir():
+        shutil.copy(path, mixed / f"b{path.name}")
+    done = run("score", "reals", "mixed", "--num-images", 8, "--skip-bad", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    refused = run("score", "reals", "mixed", "--num-images", 8, cwd=folder)
+    assert refused.returncode == 1
+    assert "pass --skip-bad" in refused.stderr

@@ -1,6 +1,7 @@
 """`pggan` after training: a tiny run, and what is made of it with the commands as a user types them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -198,3 +199,45 @@ def test_export_then_generate_draws_the_runs_images(folder, tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     call("export", folder / "run", "--out", tmp_path / "small.safetensors", "--resolution", 8)
     assert "of 8x8" in call("generate", tmp_path / "small.safetensors", "--out", tmp_path / "g.png")
+
+
+def test_evaluate_passes_over_a_damaged_checkpoint_and_notices_one_that_was_written_anew(folder, tmp_path):
+    run, out = shutil.copytree(folder / "run", tmp_path / "run"), tmp_path / "scores.json"
+    arguments = ["evaluate", run, "--num-images", 16, "--out", out, "--no-plot"]
+    call(*arguments)
+    first, second = sorted((run / "checkpoints").iterdir())
+    before = json.loads(out.read_text())["checkpoints"]
+    shutil.copy(first, second)  # of another course of training: same name, other weights
+    call(*arguments)
+    after = json.loads(out.read_text())["checkpoints"]
+    assert after[first.name] == before[first.name]
+    assert after[second.name]["scores"] == before[first.name]["scores"] != before[second.name]["scores"]
+    second.write_bytes(second.read_bytes()[:-100])
+    output = call(*arguments)
+    assert "damaged checkpoint" in output
+    assert "passed over" in output
+    first.write_bytes(b"x")
+    assert "none of its 2 checkpoints can be read" in call(*arguments, code=1)
+
+
+def test_a_new_run_goes_on_from_another_with_its_settings(folder, tmp_path):
+    newest = sorted((folder / "run" / "checkpoints").iterdir())[-1]
+    output = call("train", "--run-dir", tmp_path / "new", "--resume", newest, "--kimg", 0.48, "--metrics", "")
+    assert "resumed" in output
+    ours = json.loads((tmp_path / "new" / "config.json").read_text())
+    theirs = json.loads((folder / "run" / "config.json").read_text())
+    assert ours == {**theirs, "kimg": 0.48, "metrics": []}
+
+
+def test_labels_of_an_older_file_go_when_unlabelled_images_take_its_name(folder, tmp_path):
+    out = tmp_path / "g.h5"
+    np.save(tmp_path / "g-labels.npy", np.ones((9, 4), np.float32))
+    call("generate", folder / "run", "--num", 4, "--out", out)
+    assert not (tmp_path / "g-labels.npy").exists()
+    with DatasetReader(out) as reader:
+        assert reader.labels is None
+
+
+def test_the_same_output_twice_is_refused(folder, tmp_path):
+    output = call("generate", folder / "run", "--num", 2, "--out", tmp_path / "g", "--out", tmp_path / "g", code=1)
+    assert "named twice" in output

@@ -41,3 +41,32 @@ def test_unknown_metric_is_refused_with_the_nearest_name(tmp_path, monkeypatch):
     done = CliRunner().invoke(pggan.main, arguments)
     assert done.exit_code == 1
     assert "unknown metric 'swdd'; did you mean 'swd'?" in done.output
+
+
+def train(folder, channels, *arguments, code=0):
+    """Return the output of a run of 56 images on a dataset of 40 of 16x16."""
+    rng = np.random.default_rng(0)
+    with create_dataset(folder / "d.h5", height=16, width=16, channels=channels) as writer:
+        for _ in range(40):
+            writer.append(rng.integers(0, 256, (16, 16, channels), dtype=np.uint8))
+    (folder / "run.toml").write_text(
+        "kimg = 0.05\nstable_kimg = 0.016\nfade_kimg = 0.016\nbatch = 8\nbatch_at = []\nlatent_size = 4\n"
+        "fmap_base = 32\nfmap_max = 4\nworkers = 0\n"
+    )
+    command = ["train", "--data", str(folder / "d.h5"), "--config", str(folder / "run.toml"), *arguments]
+    done = CliRunner().invoke(pggan.main, [*command, "--run-dir", str(folder / "run"), "--metrics", "swd,ms-ssim"])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_grey_images_are_scored_as_three_equal_channels(tmp_path):
+    train(tmp_path, 1)
+    scores = [line for line in read_log(tmp_path / "run" / "log.jsonl") if line["event"] == "score"]
+    assert [line["images"] for line in scores] == [0, 56]
+    done = CliRunner().invoke(pggan.main, ["evaluate", str(tmp_path / "run"), "--no-plot"])
+    assert done.exit_code == 0, done.output
+
+
+def test_more_images_than_the_dataset_has_are_refused_before_training(tmp_path):
+    output = train(tmp_path, 3, "--metric-images", "41", code=1)
+    assert "41 images per score, but the dataset holds 40; lower --metric-images" in output

@@ -371,3 +371,19 @@ def test_faces_that_wait_as_streams_of_another_kind_are_not_chosen_again(tmp_pat
     with pytest.raises(StoreError, match=r"faces wait as zlib \(libdeflate 1\)"):
         run_reselect(work, keep=1, out=None, duplicates="off", overwrite=False, listener=Silent())
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_level_that_lies_in_another_file_is_read_from_there(long_level, tmp_path):
+    path, images = long_level
+    master = tmp_path / "master.h5"
+    with h5py.File(master, "w") as file:
+        file["data128x128"] = h5py.ExternalLink(path.name, "data128x128")
+    with DatasetReader(master, threads=2) as reader:
+        for index in range(len(images)):
+            np.testing.assert_array_equal(reader.read(index), images[index])
+
+
+def test_a_mask_is_not_taken_for_indices(long_level):
+    path, images = long_level
+    with DatasetReader(path, threads=2) as reader, pytest.raises(IndexError, match=r"np\.flatnonzero"):
+        reader.read(np.ones(len(images), bool))

@@ -249,3 +249,17 @@ def test_a_device_that_does_not_exist_is_said() -> None:
     for name in ("nonsense", "cuda:77"):
         with pytest.raises(ConfigError, match=f"--device {name}: .*; cpu always works"):
             FeatureExtractor(name, None)
+
+
+def test_a_loop_that_fills_one_array_over_and_over_is_scored_like_any_other() -> None:
+    images = np.random.default_rng(3).integers(0, 256, (2, 12, 3, 16, 16), dtype=np.uint8)
+    values = []
+    for reuse in (False, True):
+        metric = KernelInceptionDistance(MetricSettings())
+        room = np.empty((4, 3, 16, 16), np.uint8)
+        for update, rows in ((metric.update_reals, images[0]), (metric.update_fakes, images[1])):
+            for start in range(0, 12, 4):
+                room[:] = rows[start : start + 4]
+                update(room if reuse else room.copy())
+        values.append(metric.compute().values["kid"])
+    assert values[0] == values[1]

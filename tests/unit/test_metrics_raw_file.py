@@ -43,3 +43,9 @@ def test_a_file_that_ends_early_is_named(values):
     _, raw = values
     with pytest.raises(StoreError, match=r"raw: cut short"):
         raw.read_into(199, np.empty((2, 3), np.float32))
+
+
+def test_the_whole_is_an_array_for_numpy(values):
+    array, raw = values
+    np.testing.assert_array_equal(np.asarray(raw), array)
+    assert np.asarray(raw, np.float64).dtype == np.float64

@@ -249,3 +249,63 @@ def test_log_lines_after_the_checkpoint_are_dropped_on_resume(finished, config):
     shutil.rmtree(finished / "tensorboard")
     Trainer(replace(config, kimg=0.064), finished, resume="auto").run()
     assert [line["images"] for line in read_log(finished / "log.jsonl")] == [16, 32, 48, 64]
+
+
+def test_going_on_from_an_older_checkpoint_sets_the_newer_ones_aside_and_keeps_the_new_work(tmp_path, config):
+    config = replace(config, snapshot_kimg=0.016, keep=2)
+    folder = tmp_path / "run"
+    Trainer(replace(config, keep=9), folder).run()
+    names = [path.name for path in list_checkpoints(folder / "checkpoints")]
+    older = folder / "checkpoints" / names[3]
+    said = []
+    hooks = replace(stop_after(96), say=said.append)
+    assert not Trainer(config, folder, hooks=hooks, resume=older).run()
+    (note,) = [text for text in said if "were set aside in" in text]
+    assert str(folder / "abandoned" / "001") in note
+    aside = {path.name for path in (folder / "abandoned" / "001").glob("*.safetensors")}
+    assert aside == {name for name in names if name > older.name}
+    assert {path.name for path in (folder / "abandoned" / "001").glob("*.png")}
+    newest = read_checkpoint(list_checkpoints(folder / "checkpoints")[-1])
+    assert newest.progress["images_shown"] == 96
+    assert Trainer(config, folder, resume="auto").run()
+    Trainer(config, tmp_path / "whole").run()
+    assert_same(read_last(folder), read_last(tmp_path / "whole"))
+
+
+def test_what_a_killed_run_was_writing_is_removed(finished, config):
+    for part in ("", "checkpoints", "samples"):
+        (finished / part / ".checkpoint-00000000064.x.partial").write_bytes(b"half")
+    Trainer(replace(config, kimg=0.064), finished, resume="auto").run()
+    assert not list(finished.rglob("*.partial"))
+
+
+def test_scores_that_were_due_when_a_run_was_killed_are_made_up_for(tmp_path, config):
+    def fail(snapshot):
+        if snapshot.images_shown:
+            raise KeyboardInterrupt
+        return {"metric": 0.0}
+
+    config = replace(config, kimg=0.064, every=0.032, snapshot_kimg=0.016, tick_kimg=0.016)
+    folder = tmp_path / "run"
+    for due in (32, 64):
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config, folder, hooks=Hooks(on_snapshot=fail), resume=None if due == 32 else "auto").run()
+        hooks = replace(stop_after(due + 8), on_snapshot=lambda snapshot: {"metric": float(snapshot.images_shown)})
+        Trainer(config, folder, hooks=hooks, resume="auto").run()
+        scored = [line["metric"] for line in read_log(folder / "log.jsonl") if line["event"] == "score"]
+        assert scored == [float(images) for images in range(0, due + 1, 32)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**63),
+        ("kimg", float("inf")),
+        ("fade_kimg", float("nan")),
+        ("discrimination_kernels", -1),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(config, setting, value):
+    with pytest.raises(ConfigError, match=setting):
+        replace(config, **{setting: value})
