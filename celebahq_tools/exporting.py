@@ -83,6 +83,8 @@ def check_output(config: ExportConfig, exporter: Exporter) -> None:
     never delete somebody's other files.
     """
     out = config.out
+    if not out.name or out.name == "..":
+        raise ConfigError(f"{out}: a folder that is in use cannot be replaced; give the new one a name")
     if out.suffix.lower() != exporter.suffix and exporter.suffix:
         raise ConfigError(f"{out}: --to {config.to} makes a file that must be named *{exporter.suffix}")
     if not out.parent.is_dir():

@@ -185,9 +185,10 @@ class _Build:
             face_path(self.faces, index).unlink()
         self.journal.mark_deleted(known - waiting)
         self.journal.forget(self.journal.rejected("internal"))
-        # So do photographs that were not there, and it costs nothing.
-        part = IndexSet(self.plan.items.indices)
-        self.journal.forget(index for index in self.journal.rejected("source") if index in part)
+        # So do photographs that were not there and have come.
+        part, items = IndexSet(self.plan.items.indices), self.plan.items
+        missing = self.journal.rejected("source")
+        self.journal.forget(index for index in missing if index in part and items.find_problem(index) is None)
 
     def make_all(self) -> None:
         """Work on every photograph that the journal does not know yet."""

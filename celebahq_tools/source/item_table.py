@@ -61,6 +61,10 @@ class ItemTable(Sequence[SourceItem]):
         number = index // self._most_faces
         return self._list_name(self._find_name(number)) if 0 <= number < len(self._ends) - 1 else None
 
+    def find_problem(self, index: int) -> RejectionError | None:
+        """Return what is known to be wrong with the photograph that a source index stands for."""
+        return self._problems.get(index // self._most_faces)
+
     def _find_name(self, number: int) -> str:
         return self._names[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogatepass")
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,3 +241,10 @@ def test_stylegan_takes_only_squares_of_a_power_of_two(tmp_path):
 def test_labels_survive_dataset_json_to_the_last_bit(labels):
     text = format_dataset_json(["a", "b", "c"], labels)
     np.testing.assert_array_equal(parse_dataset_json(text.encode(), ["a", "b", "c"], "x"), labels)
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_the_folder_one_is_in_is_not_replaced(name, dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="give the new one a name"):
+        run_export(ExportConfig(dataset, "png", Path(name), overwrite=True), Listener())

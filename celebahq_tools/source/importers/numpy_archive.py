@@ -78,10 +78,11 @@ class NumpySource(ArraySource):
 
     def _check_size(self, found: int) -> None:
         wanted = int(np.prod(self._shape, dtype=object))
-        if len(self._shape) not in (3, 4) or 0 in self._shape or found != wanted:
+        four = len(self._shape) == 4 and bool({1, 3} & {self._shape[1], self._shape[3]})
+        if not (four or len(self._shape) == 3) or 0 in self._shape:
+            raise InputError(f"{self.path}: shape {self._shape} is none of (N, C, H, W), (N, H, W, C) and (N, H, W)")
+        if found != wanted:
             raise InputError(f"{self.path}: holds {found} bytes, its header {self._shape} asks for {wanted}")
-        if len(self._shape) == 4 and not {1, 3} & {self._shape[1], self._shape[3]}:
-            raise InputError(f"{self.path}: shape {self._shape} is neither (N, C, H, W) nor (N, H, W, C)")
 
     def __len__(self) -> int:
         return self._shape[0]
