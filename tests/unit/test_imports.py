@@ -180,10 +180,10 @@ def test_arrays_of_every_layout_are_read(images, expected, save, tmp_path):
     [
         (FACES.astype(np.float32), "scale, round and clip"),
         (np.asfortranarray(FACES), "Fortran"),
-        (FACES[0, 0], "header"),
-        (np.zeros((2, 4, 4, 4), np.uint8), "neither"),
+        (FACES[0, 0], "none of"),
+        (np.zeros((2, 4, 4, 4), np.uint8), "none of"),
         (np.array([{"a": 1}], dtype=object), "object"),
-        (np.zeros((0, 4, 4, 3), np.uint8), "header"),
+        (np.zeros((0, 4, 4, 3), np.uint8), "no pixels"),
     ],
     ids=["float", "fortran", "2-D", "4 channels", "pickled objects", "none"],
 )

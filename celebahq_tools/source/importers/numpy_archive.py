@@ -79,7 +79,9 @@ class NumpySource(ArraySource):
     def _check_size(self, found: int) -> None:
         wanted = int(np.prod(self._shape, dtype=object))
         four = len(self._shape) == 4 and bool({1, 3} & {self._shape[1], self._shape[3]})
-        if not (four or len(self._shape) == 3) or 0 in self._shape:
+        if 0 in self._shape:
+            raise InputError(f"{self.path}: shape {self._shape} holds no pixels")
+        if not (four or len(self._shape) == 3):
             raise InputError(f"{self.path}: shape {self._shape} is none of (N, C, H, W), (N, H, W, C) and (N, H, W)")
         if found != wanted:
             raise InputError(f"{self.path}: holds {found} bytes, its header {self._shape} asks for {wanted}")
