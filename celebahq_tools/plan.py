@@ -22,7 +22,7 @@ from celebahq_tools.store.compression import choose_filters
 from celebahq_tools.store.journal import Journal
 from celebahq_tools.store.labels import labels_path
 from celebahq_tools.store.layout import HDF5_SUFFIXES
-from celebahq_tools.store.manifest import manifest_path
+from celebahq_tools.store.manifest import manifest_path, rejected_path
 from celebahq_tools.store.streams import STREAM_FORMAT
 from celebahq_tools.weights import find_weights, hash_file, list_weights
 
@@ -164,8 +164,8 @@ def list_items(config: BuildConfig) -> tuple[ItemTable, str]:
 def _list_outputs(config: BuildConfig) -> list[Path]:
     """Return what a build leaves: in a folder of photographs it must not be taken for one by the next run."""
     report = config.out.with_name(f"{config.out.stem}.report.html")
-    made = [config.out, manifest_path(config.out), labels_path(config.out), report, config.work_folder]
-    return [*made, config.out.with_name(f"{config.out.stem}.rejected.csv")]
+    tables = [find(config.out) for find in (manifest_path, rejected_path, labels_path)]
+    return [config.out, config.work_folder, report, *tables]
 
 
 def _require_no_other_dataset(out: Path) -> None:

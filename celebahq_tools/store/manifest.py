@@ -26,9 +26,14 @@ def manifest_path(dataset: Path) -> Path:
     return dataset.with_name(f"{dataset.stem}.manifest.csv")
 
 
+def rejected_path(dataset: Path) -> Path:
+    """Return the path of what takes the place of a manifest that must stay: ``faces.h5`` has ``faces.rejected.csv``."""
+    return dataset.with_name(f"{dataset.stem}.rejected.csv")
+
+
 def reasons_path(dataset: Path) -> Path:
     """Return where to say why no image could be used: the manifest, unless an older dataset has one that fits it."""
-    return dataset.with_name(f"{dataset.stem}.rejected.csv") if dataset.exists() else manifest_path(dataset)
+    return rejected_path(dataset) if dataset.exists() else manifest_path(dataset)
 
 
 def write_manifest(
