@@ -1,4 +1,4 @@
-"""The C library's memory: blocks that are freed are kept for the next use instead of given back to the system."""
+"""The C library's memory: whether blocks that are freed are kept for the next use or given back to the system."""
 
 from __future__ import annotations
 
@@ -36,6 +36,20 @@ def keep_freed_memory() -> bool:
     more memory. Other C libraries are left as they are.
     """
     return _tune({_MMAP_MAX: 0, _TRIM_THRESHOLD: _NO_LIMIT, _TOP_PAD: _PAD})
+
+
+def give_back_freed_memory() -> bool:
+    """Let the C library give what is free of its memory back to the system now; returns whether it could.
+
+    For after work that takes much more memory than it leaves, in a process that lives long. Other C libraries than
+    glibc are left as they are.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (OSError, AttributeError):
+        return False
 
 
 def _tune(parameters: dict[int, int]) -> bool:

@@ -11,6 +11,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from celebahq_tools.allocator import give_back_freed_memory
 from celebahq_tools.errors import RejectionError
 from celebahq_tools.source.landmark_file import LandmarkRow
 from celebahq_tools.types import SourceItem
@@ -47,9 +48,12 @@ class ItemTable(Sequence[SourceItem]):
                 points += (nothing if row.points is None else row.points.astype(np.float32)).tobytes()
             if row.problem is not None:
                 self._problems[number] = row.problem
-        self._names, self._ends = bytes(names), np.array(ends)
-        self._points = np.frombuffer(bytes(points), np.float32).reshape(-1, 5, 2)
+        # Not copied: the copies would be the largest part of what listing takes.
+        self._names, self._ends = names, np.frombuffer(ends, np.int64)
+        self._points = np.frombuffer(points, np.float32).reshape(-1, 5, 2)
+        self._points.flags.writeable = False
         self._order = np.arange(len(ends) - 1) * most_faces
+        give_back_freed_memory()
 
     @property
     def indices(self) -> NDArray[np.int64]:

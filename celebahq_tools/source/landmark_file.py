@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -54,12 +54,17 @@ def iterate_landmark_file(path: Path) -> Iterator[LandmarkRow]:
         raise InputError(f"{path}: a pipe or device; write the landmarks to a file, which is read more than once")
     with _open_text(path) as stream:
         read = _read_json if _find_first_character(stream) in ("{", "[") else _read_table
-    # Twice, and never whole but for JSON: a row can be told to be a repeat only when all names are known.
-    seen: set[str] = set()
-    repeats = Counter(row.file for row in read(path) if row.file in seen or seen.add(row.file))  # type: ignore[func-returns-value]
-    del seen  # of a large file the largest part of what it takes
+    # More than once, and never whole but for JSON: a row can be told to be a repeat only when all names are known.
+    suspects = _find_repeats(hash(row.file) for row in read(path))
+    counts = Counter(row.file for row in read(path) if hash(row.file) in suspects) if suspects else Counter[str]()
     for row in read(path):
-        yield _mark_repeat(row, 1 + repeats[row.file])
+        yield _mark_repeat(row, counts[row.file] or 1)
+
+
+def _find_repeats(hashes: Iterable[int]) -> set[int]:
+    """Return the numbers that come more than once: those of hundreds of thousands of names take little memory."""
+    found = np.sort(np.fromiter(hashes, np.int64))
+    return set(found[1:][found[1:] == found[:-1]].tolist())
 
 
 @contextmanager

@@ -52,8 +52,9 @@ def test_a_hundred_thousand_photographs_take_a_few_megabytes():
     table = ItemTable(Path("photos"), rows)
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    # Ten letters, sixteen bytes and forty bytes each; objects would be 150 MB.
-    assert held < 66 * len(table) + 100_000
+    # Ten letters, sixteen and forty bytes each, and an eighth more, which growing buffers keep in reserve. Objects
+    # would be 150 MB.
+    assert held < 66 * 9 / 8 * len(table) + 100_000
 
 
 def test_an_index_set_holds_what_it_was_made_of():
