@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+from collections.abc import Callable
 
 # Numbers of mallopt's parameters, from glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
@@ -44,20 +45,24 @@ def give_back_freed_memory() -> bool:
     For after work that takes much more memory than it leaves, in a process that lives long. Other C libraries than
     glibc are left as they are.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        return bool(ctypes.CDLL(None).malloc_trim(0))
-    except (OSError, AttributeError):
-        return False
+    trim = _find_function("malloc_trim")
+    return trim is not None and bool(trim(0))
 
 
 def _tune(parameters: dict[int, int]) -> bool:
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    mallopt = _find_function("mallopt")
+    if mallopt is None:
         return False
     taken = [mallopt(number, value) for number, value in parameters.items()]
     return all(taken)
+
+
+def _find_function(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc, None where there is none."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None
+    return function

@@ -35,6 +35,17 @@ def write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_partial(folder: Path, name: str = "") -> None:
+    """Delete the files that killed programs were writing in a folder and that never got their names.
+
+    Args:
+        folder: It may be missing. Nobody else may be writing in it, at least not ``name``.
+        name: What they would have been called; any by default.
+    """
+    for path in folder.glob(f".{name}.*.partial" if name else ".*.partial"):
+        path.unlink()
+
+
 @contextmanager
 def write_folder_atomically(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``path``; on success its files are fsynced and it is renamed, on any error removed.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools import __version__
-from celebahq_tools.atomic import write_text_atomically
+from celebahq_tools.atomic import remove_partial, write_text_atomically
 from celebahq_tools.build_config import BuildConfig
 from celebahq_tools.dataset_parts import DamagedFaceError, Recipe
 from celebahq_tools.errors import ConfigError, InputError, StoreError
@@ -90,8 +90,8 @@ def run_build(
     (work / FACES).mkdir(parents=True, exist_ok=True)
     with lock_folder(work, what="build", option="--work"), Journal(work / JOURNAL) as journal:
         journal.bind_settings(plan.settings)
+        _require_same_source(plan, journal)
         with _note_run(journal, plan):
-            _require_same_source(plan, journal)
             build = _Build(plan, journal, listener)
             build.tidy()
             build.make_all()
@@ -172,10 +172,9 @@ class _Build:
 
         Internal errors deserve another try.
         """
-        for path in self.faces.glob("*/.*.partial"):
-            path.unlink()
-        for path in self.config.out.parent.glob(f".{self.config.out.name}.*.partial"):
-            path.unlink()
+        for shard in self.faces.glob("*/"):
+            remove_partial(shard)
+        remove_partial(self.config.out.parent, self.config.out.name)
         self.publication.tidy()
         waiting = {int(path.stem) for path in self.faces.glob("*/*.npz")}
         known, held = self.journal.stored(), self.publication.held

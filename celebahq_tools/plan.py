@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from celebahq_tools.build_config import GUARDS, PIPELINE_VERSION, BuildConfig
 from celebahq_tools.errors import ConfigError, InputError
 from celebahq_tools.net_devices import choose_devices
+from celebahq_tools.report import report_path
 from celebahq_tools.restore import Kind, load_restorer
 from celebahq_tools.selection import Choice, choose_faces, choose_listed
 from celebahq_tools.source.celeba import find_landmark_file, list_celeba
@@ -163,9 +164,8 @@ def list_items(config: BuildConfig) -> tuple[ItemTable, str]:
 
 def _list_outputs(config: BuildConfig) -> list[Path]:
     """Return what a build leaves: in a folder of photographs it must not be taken for one by the next run."""
-    report = config.out.with_name(f"{config.out.stem}.report.html")
-    tables = [find(config.out) for find in (manifest_path, rejected_path, labels_path)]
-    return [config.out, config.work_folder, report, *tables]
+    beside = [find(config.out) for find in (manifest_path, rejected_path, labels_path, report_path)]
+    return [config.out, config.work_folder, *beside]
 
 
 def _require_no_other_dataset(out: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,21 +33,25 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         raise StoreError(f"{path}: cannot write ({error}); free space or choose another folder") from None
 
 
-def read_header(path: Path, *, kind: str, program: str) -> dict[str, str]:
-    """Return the header of a checkpoint without reading its tensors; see :func:`read_tensors`."""
+@contextmanager
+def _open_tensors(path: Path, kind: str, program: str) -> Iterator[tuple[dict[str, str], Any]]:
+    """Yield the header and the open file; see :func:`read_tensors`."""
     if not path.is_file():
         raise StoreError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
-            return _require_kind(dict(file.metadata() or {}), path, kind, program)
+            header = dict(file.metadata() or {})
+            if header.get("format") != kind:
+                raise StoreError(f"{path}: not a checkpoint of `{program}` ({kind})")
+            yield header, file
     except (SafetensorError, OSError, ValueError) as error:
         raise damaged(path, error) from None
 
 
-def _require_kind(header: dict[str, str], path: Path, kind: str, program: str) -> dict[str, str]:
-    if header.get("format") != kind:
-        raise StoreError(f"{path}: not a checkpoint of `{program}` ({kind})")
-    return header
+def read_header(path: Path, *, kind: str, program: str) -> dict[str, str]:
+    """Return the header of a checkpoint without reading its tensors; see :func:`read_tensors`."""
+    with _open_tensors(path, kind, program) as (header, _):
+        return header
 
 
 def read_tensors(path: Path, *, kind: str, program: str) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -59,14 +64,8 @@ def read_tensors(path: Path, *, kind: str, program: str) -> tuple[dict[str, str]
     Raises:
         StoreError: If the file is missing, damaged, or of another kind.
     """
-    if not path.is_file():
-        raise StoreError(f"{path}: no such checkpoint")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = _require_kind(dict(file.metadata() or {}), path, kind, program)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise damaged(path, error) from None
+    with _open_tensors(path, kind, program) as (header, file):
+        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     if str(_checksum(tensors)) != header.get("checksum"):
         raise damaged(path, "checksum differs")
     return header, tensors

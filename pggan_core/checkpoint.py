@@ -78,6 +78,15 @@ def read_settings(path: Path) -> dict[str, object]:
         raise damaged(path, error) from None
 
 
+def read_checksum(path: Path) -> str:
+    """Return the checksum of a checkpoint's tensors as its header has it; :func:`read_checkpoint` compares the two.
+
+    Raises:
+        StoreError: If the file is missing, damaged, or no checkpoint of this program.
+    """
+    return tensor_file.read_header(path, kind=FORMAT, program="pggan train").get("checksum", "")
+
+
 def read_newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, Checkpoint] | None:
     """Return the newest readable checkpoint of a run; see :func:`celebahq_tools.tensor_file.read_newest`."""
     return tensor_file.read_newest(folder, read_checkpoint, say)

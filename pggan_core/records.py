@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from celebahq_tools.atomic import write_text_atomically
+from celebahq_tools.atomic import remove_partial, write_text_atomically
 from celebahq_tools.config import config_to_json
 from celebahq_tools.folder_lock import lock_folder
 from celebahq_tools.pictures.canvas import save_picture
@@ -18,6 +18,7 @@ from pggan_core.checkpoint import Checkpoint, name_checkpoint, write_checkpoint
 from pggan_core.config import TrainConfig
 from pggan_core.gallery import Gallery, Snapshot
 from pggan_core.report import LOG_NAME, RunLog, draw_curves, read_log
+from pggan_core.run_record import read_images_shown
 from pggan_core.schedule import SchedulePoint
 from pggan_core.step import StepReport
 
@@ -51,7 +52,8 @@ class Records:
         self._folder, self._config, self._gallery, self._score = run_dir, config, gallery, score
         self._held = ExitStack()
         self._held.enter_context(lock_folder(run_dir, what="training", option="--run-dir"))
-        _remove_partial(run_dir)
+        for part in (run_dir, run_dir / "checkpoints", run_dir / "samples"):
+            remove_partial(part)
         _set_aside(run_dir, images_shown, say)
         write_text_atomically(run_dir / "config.json", config_to_json(config) + "\n")
         self._log = RunLog(run_dir, images_shown=images_shown, say=say)
@@ -82,10 +84,10 @@ class Records:
 
     def has_scores(self, images_shown: int) -> bool:
         """Return whether the log has scores of this moment, or none are wanted."""
-        lines = read_log(self._folder / LOG_NAME) if self._score is not None else []
-        return self._score is None or any(
-            line.get("event") == "score" and line.get("images") == images_shown for line in lines
-        )
+        if self._score is None:
+            return True
+        moment = ("score", images_shown)
+        return any((line["event"], line["images"]) == moment for line in read_log(self._folder / LOG_NAME))
 
     def add_scores(self, images_shown: int, point: SchedulePoint) -> None:
         """Score the running average, where scores are wanted."""
@@ -114,17 +116,10 @@ class Records:
         self._held.close()
 
 
-def _remove_partial(run_dir: Path) -> None:
-    """Delete what a killed run was writing: files that never got their names."""
-    for folder in (run_dir, run_dir / "checkpoints", run_dir / "samples"):
-        for path in folder.glob(".*.partial"):
-            path.unlink()
-
-
 def _set_aside(run_dir: Path, images_shown: int, say: Callable[[str], None]) -> None:
     """Move what is newer than the moment a run goes on from out of the way: it is of another course of training."""
     found = [*(run_dir / "checkpoints").glob("checkpoint-*.safetensors"), *(run_dir / "samples").glob("fakes-*.png")]
-    newer = [path for path in found if _read_number(path) > images_shown]
+    newer = [path for path in found if (read_images_shown(path) or 0) > images_shown]
     if not newer:
         return
     home = run_dir / "abandoned"
@@ -133,9 +128,3 @@ def _set_aside(run_dir: Path, images_shown: int, say: Callable[[str], None]) -> 
     for path in newer:
         path.rename(target / path.name)
     say(f"{len(newer)} newer checkpoints and grids were set aside in {target}")
-
-
-def _read_number(path: Path) -> int:
-    """Return the images shown that a file's name ends with; -1 for a name of another kind."""
-    digits = path.stem.rpartition("-")[2]
-    return int(digits) if digits.isascii() and digits.isdigit() else -1

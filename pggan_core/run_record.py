@@ -117,7 +117,7 @@ def read_run(folder: Path) -> RunRecord:
     settings, config = _read_settings(folder / "config.json", problems)
     ticks, scores = _read_lines(folder / LOG_NAME, problems)
     samples = folder / "samples"
-    named = [(_read_number(path), path) for path in sorted(samples.glob("fakes-*.png"))]
+    named = [(read_images_shown(path), path) for path in sorted(samples.glob("fakes-*.png"))]
     grids = [(images, path) for images, path in named if images is not None and _is_picture(path, problems)]
     reals = samples / "reals.png"
     checkpoints = [check_checkpoint(path) for path in sorted((folder / "checkpoints").glob("*.safetensors"))]
@@ -149,7 +149,7 @@ def check_checkpoint(path: Path) -> CheckpointFile:
 
     A safetensors file begins with the length of its header, which says where the last tensor ends.
     """
-    images = _read_number(path)
+    images = read_images_shown(path)
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -273,7 +273,8 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read_number(path: Path) -> int | None:
+def read_images_shown(path: Path) -> int | None:
+    """Return the number of images that the name of a checkpoint or grid ends with; None for a name of another kind."""
     digits = path.stem.rpartition("-")[2]
     return int(digits) if digits.isascii() and digits.isdigit() else None
 

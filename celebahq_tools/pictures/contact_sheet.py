@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from celebahq_tools.errors import InputError
 from celebahq_tools.pictures.canvas import BACKGROUND, fit_picture, write_caption
+from celebahq_tools.source.decoding import spread_grey
 from celebahq_tools.store.manifest import KeptRow, manifest_path, read_kept
 from celebahq_tools.store.reader import DatasetReader
 from celebahq_tools.types import Pixels
@@ -62,17 +61,12 @@ def draw_dataset_sheet(reader: DatasetReader, *, count: int, columns: int, thumb
     height = min((shape[1] for shape in reader.shapes if shape[1] >= thumb), default=reader.shapes[0][1])
     faces = (
         (
-            _show_colours(reader.read(row.position, height=height)),
+            spread_grey(reader.read(row.position, height=height)).transpose(1, 2, 0),
             row.file[:24] if math.isnan(row.score) else f"{row.score:.3f}  {row.file[:24]}",
         )
         for row in chosen
     )
     return draw_contact_sheet(faces, columns=columns, thumb=thumb)
-
-
-def _show_colours(image: NDArray[np.uint8]) -> Pixels:
-    """Return (H, W, 3) of an image (C, H, W), a grey one with three equal channels."""
-    return np.repeat(image, 3 // len(image), axis=0).transpose(1, 2, 0)
 
 
 def _spread(rows: Sequence[KeptRow], count: int) -> list[KeptRow]:

@@ -38,6 +38,12 @@ def decode_any(data: bytes) -> NDArray[np.uint8]:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
+def spread_grey(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (..., 3, H, W) of images with one channel or three, grey ones with three equal channels."""
+    shape = (*planes.shape[:-3], 3, *planes.shape[-2:])
+    return np.ascontiguousarray(planes if planes.shape == shape else np.broadcast_to(planes, shape))
+
+
 def read_shape(data: bytes) -> tuple[int, int, int]:
     """Return (H, W, C) of what :func:`decode_any` would make of an image file, whose beginning mostly suffices.
 

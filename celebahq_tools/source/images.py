@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import InputError, RejectionError, ShapeError
-from celebahq_tools.source.decoding import decode_any, read_shape
+from celebahq_tools.printable import make_printable
+from celebahq_tools.source.decoding import decode_any, read_shape, spread_grey
 from celebahq_tools.source.photo import MAX_BYTES
 from celebahq_tools.source.zip_entries import ZIP_ERRORS, open_archive, read_entry
 from celebahq_tools.store.layout import HDF5_SUFFIXES
@@ -65,7 +66,7 @@ class FileSource(ImageSource):
 
     def name(self, index: int) -> str:
         """Return how messages call an image, a name that is no unicode in a form that text can hold."""
-        return self.names[index].encode("utf-8", "backslashreplace").decode("utf-8")
+        return make_printable(self.names[index])
 
     @abstractmethod
     def read_file(self, name: str, size: int = -1) -> bytes:
@@ -77,7 +78,7 @@ class FileSource(ImageSource):
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return one image; see :meth:`ImageSource.load`."""
-        return _spread_grey(self.load_planes(index))
+        return spread_grey(self.load_planes(index))
 
     def load_planes(self, index: int) -> NDArray[np.uint8]:
         """Return one image as it is, (1, H, W) if grey, else (3, H, W).
@@ -179,7 +180,7 @@ class ArraySource(ImageSource):
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return one image; see :meth:`ImageSource.load`."""
-        return _spread_grey(self._images[index])
+        return spread_grey(self._images[index])
 
 
 class DatasetSource(ImageSource):
@@ -203,7 +204,7 @@ class DatasetSource(ImageSource):
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return one image; see :meth:`ImageSource.load`."""
-        return _spread_grey(self._reader.read(index, height=self._height))
+        return spread_grey(self._reader.read(index, height=self._height))
 
     def close(self) -> None:
         """Close the file."""
@@ -247,16 +248,11 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     Raises:
         RejectionError: If it cannot be used; see :func:`celebahq_tools.source.decoding.decode_any`.
     """
-    return _spread_grey(_decode_planes(data))
+    return spread_grey(_decode_planes(data))
 
 
 def _decode_planes(data: bytes) -> NDArray[np.uint8]:
     return np.ascontiguousarray(decode_any(data).transpose(2, 0, 1))
-
-
-def _spread_grey(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return (3, H, W) of (1, H, W) or (3, H, W)."""
-    return np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))
 
 
 def load_image(path: Path) -> NDArray[np.uint8]:

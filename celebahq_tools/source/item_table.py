@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from celebahq_tools.allocator import give_back_freed_memory
 from celebahq_tools.errors import RejectionError
+from celebahq_tools.printable import make_printable
 from celebahq_tools.source.landmark_file import LandmarkRow
 from celebahq_tools.types import SourceItem
 
@@ -63,7 +64,7 @@ class ItemTable(Sequence[SourceItem]):
     def find_file(self, index: int) -> str | None:
         """Return the listed name of the photograph that a source index stands for; None if there is none."""
         number = index // self._most_faces
-        return self._list_name(self._find_name(number)) if 0 <= number < len(self._ends) - 1 else None
+        return make_printable(self._find_name(number)) if 0 <= number < len(self._ends) - 1 else None
 
     def find_problem(self, index: int) -> RejectionError | None:
         """Return what is known to be wrong with the photograph that a source index stands for."""
@@ -71,11 +72,6 @@ class ItemTable(Sequence[SourceItem]):
 
     def _find_name(self, number: int) -> str:
         return self._names[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogatepass")
-
-    @staticmethod
-    def _list_name(name: str) -> str:
-        """Return a name as text files can hold it, also one that is not valid unicode."""
-        return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
     def take(self, indices: NDArray[np.int64]) -> ItemTable:
         """Return the items of some source indices, sharing what is stored."""
@@ -112,7 +108,7 @@ class ItemTable(Sequence[SourceItem]):
         index = int(self._order[place])
         number, face = divmod(index, self._most_faces)
         name = self._find_name(number)
-        listed = self._list_name(name)
+        listed = make_printable(name)
         problem = self._problems.get(number)
         if self._detected:
             return SourceItem(index, listed, self._folder / name, None, problem, face)

@@ -32,11 +32,6 @@ class LandmarkRow:
     problem: RejectionError | None = None
 
 
-def read_landmark_file(path: Path) -> list[LandmarkRow]:
-    """Return the rows of a landmark file in file order; see :func:`iterate_landmark_file`."""
-    return list(iterate_landmark_file(path))
-
-
 def iterate_landmark_file(path: Path) -> Iterator[LandmarkRow]:
     """Yield the rows of a landmark file in file order, each made only when it is asked for.
 
@@ -130,13 +125,18 @@ def _find_name_column(header: list[str]) -> int:
 
 def _split_line(line: str, numbers: int) -> list[str]:
     """Return the name and the numbers of a row of CelebA's text; a name may have spaces in it."""
-    cells = line.strip().rsplit(None, numbers)
-    first, _, last = cells[0].rpartition(" ") if cells else ("", "", "")
+    cells = line.split()
+    if len(cells) <= numbers + 1 or _is_number(cells[-numbers - 1]):
+        return cells  # as it should be, or more numbers than there are columns
+    return line.strip().rsplit(None, numbers)
+
+
+def _is_number(text: str) -> bool:
     try:
-        float(last if first else "")
+        float(text)
     except ValueError:
-        return cells
-    return line.split()  # more numbers than there are columns
+        return False
+    return True
 
 
 def _parse_row(cells: list[str], place: int, order: list[int], *, width: int) -> LandmarkRow:

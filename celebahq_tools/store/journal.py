@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celebahq_tools.errors import CelebahqError, ConfigError, StoreError
-from celebahq_tools.store.journal_database import JournalDatabase
+from celebahq_tools.store.journal_database import START_AGAIN, JournalDatabase
+from celebahq_tools.store.journal_rows import COLUMNS, decode_row, encode_row
 from celebahq_tools.store.reviews import Verdict, read_verdicts
 from celebahq_tools.types import ItemRecord
 
@@ -37,13 +38,6 @@ CREATE TABLE IF NOT EXISTS runs (
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
-_COLUMNS = (
-    "idx, file, sha256, landmarks, quad, zoom, photo_fraction, score, components, stage, reason, detail, "
-    "seconds, facts, thumb"
-)
-# How arrays lie in their columns: a row of the journal should be small, there are hundreds of thousands.
-_LANDMARKS, _QUAD = "<f4", "<f8"
-_START_AGAIN = "delete the work folder to start again"
 # Seconds to wait for another process that is writing, such as for `celebahq status` while a build runs.
 _PATIENCE = 30.0
 
@@ -104,7 +98,7 @@ class Journal:
         if known != SCHEMA_VERSION and (tables or not schema):
             raise StoreError(
                 f"{path}: a journal of another version of the program ({known}, this is {SCHEMA_VERSION}); "
-                "finish the build with that version, or delete the work folder to start again"
+                f"finish the build with that version, or {START_AGAIN}"
             )
         self._database.executescript(schema)
         # With WAL this loses nothing when a process is killed, and costs no disk flush per row.
@@ -158,25 +152,7 @@ class Journal:
     def record(self, record: ItemRecord) -> None:
         """Write one row; a row of the same index is replaced. A scored face counts as waiting in the work folder."""
         stored = record.score is not None
-        row = (
-            record.index,
-            record.file,
-            bytes.fromhex(record.sha256),
-            None if record.landmarks is None else record.landmarks.astype(_LANDMARKS).tobytes(),
-            None if record.quad is None else record.quad.astype(_QUAD).tobytes(),
-            record.zoom,
-            record.photo_fraction,
-            record.score,
-            _dump(record.components),
-            record.stage,
-            record.reason,
-            record.detail,
-            _dump({name: round(seconds, 6) for name, seconds in record.seconds.items()}),
-            _dump(record.facts),
-            record.thumb,
-            stored,
-            time.time(),
-        )
+        row = (*encode_row(record), stored, time.time())
         with self._database:
             self._database.execute(f"INSERT OR REPLACE INTO items VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
         (self._stored.add if stored else self._stored.discard)(record.index)
@@ -275,7 +251,7 @@ class Journal:
 
     def records_since(self, time: float) -> Iterator[tuple[float, ItemRecord]]:
         """Yield the rows recorded at or after a time (seconds since 1970), each with when it was."""
-        query = f"SELECT finished, {_COLUMNS} FROM items WHERE finished >= ?"  # noqa: S608
+        query = f"SELECT finished, {COLUMNS} FROM items WHERE finished >= ?"  # noqa: S608
         for finished, *row in self._database.execute(query, (time,)):
             yield finished, self._read_row(row)
 
@@ -289,20 +265,20 @@ class Journal:
         return read_verdicts(self._database)
 
     def _read_records(self, clause: str, values: tuple[int, ...]) -> Iterator[ItemRecord]:
-        rows = self._database.execute(f"SELECT {_COLUMNS} FROM items {clause}", values)  # noqa: S608
+        rows = self._database.execute(f"SELECT {COLUMNS} FROM items {clause}", values)  # noqa: S608
         yield from map(self._read_row, rows)
 
     def _read_row(self, row: Sequence[Any]) -> ItemRecord:
         try:
-            return _parse_row(row)
+            return decode_row(row)
         except (ValueError, TypeError, AttributeError, CelebahqError) as error:
-            raise StoreError(f"{self.path}: row {row[0]} is damaged ({error}); {_START_AGAIN}") from None
+            raise StoreError(f"{self.path}: row {row[0]} is damaged ({error}); {START_AGAIN}") from None
 
     def _parse(self, text: str) -> dict[str, Any]:
         try:
             return dict(json.loads(text))
         except (ValueError, TypeError) as error:
-            raise StoreError(f"{self.path}: damaged ({error}); {_START_AGAIN}") from None
+            raise StoreError(f"{self.path}: damaged ({error}); {START_AGAIN}") from None
 
     def close(self) -> None:
         """Close the database."""
@@ -317,34 +293,8 @@ class Journal:
         self.close()
 
 
-def _dump(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), separators=(",", ":"))
-
-
 def _quote(path: Path) -> str:
     """Return a path as it stands in SQLite's file: addresses, where some characters mean something else."""
     from urllib.parse import quote
 
     return quote(str(path.absolute()))
-
-
-def _parse_row(row: Sequence[Any]) -> ItemRecord:
-    index, file, sha256, landmarks, quad, zoom, fraction, score, parts, stage, reason, detail, *rest = row
-    seconds, facts, thumb = rest
-    return ItemRecord(
-        index,
-        file,
-        sha256.hex(),
-        None if landmarks is None else np.frombuffer(landmarks, _LANDMARKS).reshape(5, 2),
-        None if quad is None else np.frombuffer(quad, _QUAD).reshape(4, 2),
-        zoom,
-        fraction,
-        score,
-        dict(json.loads(parts)),
-        stage,
-        reason,
-        detail,
-        dict(json.loads(seconds)),
-        dict(json.loads(facts)),
-        thumb,
-    )

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from celebahq_tools.errors import StoreError
 
+START_AGAIN = "delete the work folder to start again"
+"""The remedy for damage, and for nothing else."""
 _Result = TypeVar("_Result")
 # What the disk or the permissions have to do with: the file itself may well be sound.
 _SYSTEM = {
@@ -38,7 +40,7 @@ def explain_error(path: Path, error: Exception) -> Exception:
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(f"{path}: another program is writing to it ({error}); try again when that is done")
-    return StoreError(f"{path}: not a usable journal ({error}); delete the work folder to start again")
+    return StoreError(f"{path}: not a usable journal ({error}); {START_AGAIN}")
 
 
 class _Cursor(sqlite3.Cursor):

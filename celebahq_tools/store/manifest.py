@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from celebahq_tools.atomic import write_atomically
 from celebahq_tools.errors import RejectionError, StoreError
+from celebahq_tools.printable import make_printable
 from celebahq_tools.source.landmark_file import COLUMNS as LANDMARK_COLUMNS
 from celebahq_tools.types import ItemRecord
 
@@ -107,7 +108,7 @@ def write_source_manifest(path: Path) -> Iterator[SourceRowWriter]:
         def write_row(index: int, file: str, sha256: str, outcome: int | RejectionError) -> None:
             if isinstance(outcome, RejectionError):
                 reason = f"{outcome.stage}.{outcome.reason}"
-                detail = outcome.detail.encode("utf-8", "backslashreplace").decode("utf-8")
+                detail = make_printable(outcome.detail)
                 writer.writerow([index, file, sha256, "rejected", "", reason, detail, ""])
             else:
                 writer.writerow([index, file, sha256, "kept", outcome, "", "", ""])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from celebahq_tools.report import report_path
+
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
@@ -52,13 +54,6 @@ def report(source: Path, out: Path | None, photos: Path | None, **flags: int | s
     click.echo(f"Report: {out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
-def report_path(source: Path) -> Path:
-    """Return the report's path for a dataset: ``faces.h5`` has ``faces.report.html`` beside it."""
-    if not source.name:  # such as "."
-        source = source.resolve()
-    return source.with_name(f"{source.stem}.report.html")
-
-
 def report_build(config: BuildConfig, summary: BuildSummary) -> None:
     """Write the report of a finished build; a report that fails is told of and stops nothing.
 
@@ -90,6 +85,7 @@ def report_build(config: BuildConfig, summary: BuildSummary) -> None:
 
 def _send_report(config: BuildConfig, has_dataset: bool, sender: Connection) -> None:
     """Write the report of a build and send why it could not be made, or an empty text."""
+    reason = ""
     try:
         from celebahq_cli.progress import ReportProgress
         from celebahq_tools.report.build import ReportOptions, write_report
@@ -104,8 +100,6 @@ def _send_report(config: BuildConfig, has_dataset: bool, sender: Connection) -> 
             view.close()
     # The dataset is finished: whatever happens to the page about it, the build has succeeded.
     except (Exception, KeyboardInterrupt) as error:
-        with suppress(OSError):  # Ctrl-C ends the build's process as well
-            sender.send(str(error) or type(error).__name__)
-    else:
-        with suppress(OSError):
-            sender.send("")
+        reason = str(error) or type(error).__name__
+    with suppress(OSError):  # Ctrl-C ends the build's process as well
+        sender.send(reason)

@@ -130,7 +130,7 @@ def _prepare(
 ) -> tuple[TrainConfig, Path]:
     """Return the run's settings and folder; print the settings."""
     from celebahq_tools.config import format_config, resolve_config
-    from celebahq_tools.errors import ConfigError, suggest
+    from celebahq_tools.errors import ConfigError
     from pggan_core.config import TrainConfig
     from pggan_core.presets import find_preset
 
@@ -149,10 +149,11 @@ def _prepare(
         options["batch_at"] = ()
     if metrics is not None:
         options["metrics"] = tuple(name.strip() for name in metrics.split(",") if name.strip())
-        unknown = next((name for name in options["metrics"] if name not in METRIC_NAMES), None)
-        if unknown is not None:
-            raise ConfigError(f"unknown metric {unknown!r}{suggest(unknown, METRIC_NAMES)}")
     config = resolve_config(TrainConfig, preset=settings, file=file, flags=options)
+    if config.metrics:
+        from celebahq_cli.pggan_metrics import require_metrics
+
+        require_metrics(config.metrics)
     if not config.data:
         raise ConfigError("no dataset: pass --data FILE, or set `data` in the configuration file")
     click.echo(format_config(config))

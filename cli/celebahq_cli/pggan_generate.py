@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from celebahq_cli.seeds import SEED
+
 
 @click.command()
 @click.argument("network", type=click.Path(path_type=Path))
@@ -18,7 +20,7 @@ import click
     help="A .png (grid), .zip, .h5 or folder; may be given several times.",
 )
 @click.option("--num", type=click.IntRange(min=1), default=32, show_default=True, help="How many images.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the latents.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the latents.")
 @click.option(
     "--truncation",
     type=float,

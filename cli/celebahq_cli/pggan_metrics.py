@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from gan_metrics import METRICS, Metric, MetricSettings
-from numpy.typing import NDArray
 
 from celebahq_tools.errors import ConfigError, InputError, suggest
+from celebahq_tools.source.decoding import spread_grey
 
 if TYPE_CHECKING:
     from pggan_core.gallery import Snapshot
 
 # The paper's number of images for SWD; a smaller dataset gives all it has.
 _MOST_IMAGES = 16384
+
+
+def require_metrics(names: tuple[str, ...]) -> None:
+    """Raise ConfigError if a metric is unknown."""
+    unknown = next((name for name in names if name not in METRICS), None)
+    if unknown is not None:
+        raise ConfigError(f"unknown metric {unknown!r}{suggest(unknown, METRICS)}")
 
 
 class Scorer:
@@ -29,9 +35,7 @@ class Scorer:
     """
 
     def __init__(self, names: tuple[str, ...], images: int, seed: int) -> None:
-        unknown = next((name for name in names if name not in METRICS), None)
-        if unknown is not None:
-            raise ConfigError(f"unknown metric {unknown!r}{suggest(unknown, METRICS)}")
+        require_metrics(names)
         self._images = images
         settings = MetricSettings(seed=seed, floor=False)
         self._metrics: list[Metric] = [METRICS.load(name)(settings) for name in names]
@@ -52,19 +56,14 @@ class Scorer:
         if not self._has_reals:
             for batch in snapshot.reals(count):
                 for metric in self._metrics:
-                    metric.update_reals(_spread_grey(batch))
+                    metric.update_reals(spread_grey(batch))
             self._has_reals = True
         for metric in self._metrics:
             metric.clear_fakes()
         for batch in snapshot.draw(count):
             for metric in self._metrics:
-                metric.update_fakes(_spread_grey(batch))
+                metric.update_fakes(spread_grey(batch))
         scores: dict[str, float] = {}
         for metric in self._metrics:
             scores.update(metric.compute().values)
         return scores
-
-
-def _spread_grey(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return (N, 3, H, W) of images with one channel or three, as `swd score` takes grey ones."""
-    return np.repeat(batch, 3, axis=1) if batch.shape[1] == 1 else batch

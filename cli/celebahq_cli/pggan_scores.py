@@ -17,8 +17,7 @@ from celebahq_cli.pggan_metrics import Scorer
 from celebahq_tools.atomic import write_text_atomically
 from celebahq_tools.errors import ConfigError, InputError, StoreError
 from celebahq_tools.tensor_file import list_checkpoints
-from celebahq_tools.weights import hash_file
-from pggan_core.checkpoint import read_checkpoint
+from pggan_core.checkpoint import read_checkpoint, read_checksum
 from pggan_core.data import LevelSource, open_source
 from pggan_core.gallery import Gallery
 from pggan_core.generator_file import TrainedGenerator, from_checkpoint
@@ -91,11 +90,11 @@ def evaluate_checkpoints(
                 scorer = Scorer(metrics, images, trained.config.seed)
             entry = known["checkpoints"].get(path.name)
             # A run that went on from an older checkpoint writes others under the same names.
-            checksum = hash_file(path)
-            if entry is None or entry.get("sha256") != checksum:
+            checksum = read_checksum(path)
+            if entry is None or entry.get("checksum") != checksum:
                 scores = scorer(_take_snapshot(trained, source, chosen))
                 finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-                entry = {"images_shown": trained.images_shown, "sha256": checksum, "scores": finite}
+                entry = {"images_shown": trained.images_shown, "checksum": checksum, "scores": finite}
                 known["checkpoints"][path.name] = entry
                 write_text_atomically(target, json.dumps(known, indent=1) + "\n")
             rows.append(ScoredCheckpoint(entry["images_shown"], entry["scores"]))

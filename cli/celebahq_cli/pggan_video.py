@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from celebahq_cli.seeds import SEED
+
 
 def parse_grid(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
     """Return (columns, rows) of ``COLUMNSxROWS``."""
@@ -25,7 +27,7 @@ def parse_grid(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
 @click.option(
     "--smoothing", type=float, default=0.75, show_default=True, help="Sigma of the Gaussian over time, in seconds."
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the latents.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the latents.")
 @click.option("--truncation", type=float, default=1.0, show_default=True, metavar="PSI", help="As for generate.")
 @click.option("--class", "wanted_class", type=int, help="Class of all images.  [default: one for each interpolation]")
 @click.option("--zoom", type=click.IntRange(min=1), help="Enlarge pixels.  [default: images of at least 128 pixels]")

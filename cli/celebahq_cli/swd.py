@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celebahq_cli.failures import Program
+from celebahq_cli.seeds import SEED
 from celebahq_cli.swd_options import add_reading_options, check_targets, metrics_option
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def stats(real: Path, out: Path, names: tuple[str, ...], projections: bool, **op
 @main.command()
 @click.argument("image", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="[default: <image>.pyramid.png]")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="As for the score.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="As for the score.")
 @click.option("--count", type=click.IntRange(0, 128), default=24, show_default=True, help="Neighbourhoods per level.")
 def pyramid(image: Path, out: Path | None, seed: int, count: int) -> None:
     """Draw the Laplacian levels of IMAGE and the 7x7 neighbourhoods SWD looks at."""
@@ -131,7 +132,7 @@ def pyramid(image: Path, out: Path | None, seed: int, count: int) -> None:
 @click.option("--classifier", type=click.Path(path_type=Path, dir_okay=False), help="Use this one, not the shipped.")
 @click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True, help="Of the training.")
 @click.option("--num-images", type=click.IntRange(min=1), help="Fakes to look at.  [default: 25600]")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Source of randomness.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Source of randomness.")
 @click.option("--device", default="cpu", show_default=True, help="Torch device.")
 @click.option("--skip-bad", is_flag=True, help="Go on without unreadable images, naming them.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here.")

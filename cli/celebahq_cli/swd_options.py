@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from celebahq_cli.seeds import SEED
 from celebahq_tools.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,9 +68,7 @@ def add_reading_options(command: F) -> F:
         click.option(
             "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Images read at once."
         ),
-        click.option(
-            "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Source of randomness."
-        ),
+        click.option("--seed", type=SEED, default=0, show_default=True, help="Source of randomness."),
         click.option("--device", default="cpu", show_default=True, help="Torch device for feature nets."),
         click.option(
             "--workers",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from celebahq_tools.errors import InputError
-from celebahq_tools.source.landmark_file import read_landmark_file
+from celebahq_tools.source.landmark_file import iterate_landmark_file
 
 FIVE = [[69.0, 111.5], [107, 112], [88, 136], [73, 152], [105, 152]]
 NAMED = dict(zip(("left_eye", "right_eye", "nose", "mouth_left", "mouth_right"), FIVE, strict=True))
@@ -36,7 +36,7 @@ def make_68():
 @pytest.mark.parametrize("as_records", [False, True])
 def test_every_form_gives_the_five_points(tmp_path, points, as_records):
     document = [{"file": "a.jpg", "landmarks": points}] if as_records else {"a.jpg": points}
-    (row,) = read_landmark_file(write(tmp_path / "points.json", document))
+    (row,) = list(iterate_landmark_file(write(tmp_path / "points.json", document)))
     assert row.file == "a.jpg"
     np.testing.assert_allclose(row.points, FIVE, atol=1e-5)
 
@@ -58,18 +58,18 @@ def test_every_form_gives_the_five_points(tmp_path, points, as_records):
     ],
 )
 def test_a_bad_record_is_rejected_alone(tmp_path, points, reason):
-    bad, good = read_landmark_file(write(tmp_path / "p.json", {"a.jpg": points, "b.jpg": FIVE}))
+    bad, good = list(iterate_landmark_file(write(tmp_path / "p.json", {"a.jpg": points, "b.jpg": FIVE})))
     assert (bad.problem.stage, bad.problem.reason) == ("landmarks", reason)
     assert good.problem is None
 
 
 def test_a_name_given_twice_is_rejected_both_times(tmp_path):
     text = f'{{"a.jpg": {FIVE}, "a.jpg": {FIVE}}}'
-    rows = read_landmark_file(write(tmp_path / "p.json", text))
+    rows = list(iterate_landmark_file(write(tmp_path / "p.json", text)))
     assert [row.problem.reason for row in rows] == ["duplicate", "duplicate"]
 
 
 @pytest.mark.parametrize("text", ["{", "[1, 2]", '[{"landmarks": []}]', "[" * 100_000, '{"a": 1]'])
 def test_a_foreign_document_is_refused_with_its_name(tmp_path, text):
     with pytest.raises(InputError, match=r"p\.json"):
-        read_landmark_file(write(tmp_path / "p.json", text))
+        list(iterate_landmark_file(write(tmp_path / "p.json", text)))

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from celebahq_tools.errors import InputError, RejectionError
+from celebahq_tools.printable import make_printable
 from celebahq_tools.source.importers.base import EncodedSource, ImportRequest
 from celebahq_tools.source.photo import read_photo_file
 from celebahq_tools.store.labels import parse_dataset_json
@@ -53,7 +54,7 @@ class FolderSource(EncodedSource):
 
     def name(self, index: int) -> str:
         """Return the path below the folder, in a form that text files can hold."""
-        return self._names[index].encode("utf-8", "backslashreplace").decode("utf-8")
+        return make_printable(self._names[index])
 
     def read(self, index: int) -> bytes:
         """Return the file's bytes; see :meth:`ImportSource.read`."""

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from celebahq_tools.errors import InputError, RejectionError
+from celebahq_tools.printable import make_printable
 from celebahq_tools.source.importers.base import EncodedSource, ImportRequest
 from celebahq_tools.source.photo import MAX_BYTES
 from celebahq_tools.store.labels import Labels, parse_label_values, read_label_array
@@ -90,7 +91,7 @@ class WebDatasetSource(EncodedSource):
         """Return the shard's name and the sample's key."""
         sample = self._samples[index]
         name = f"{self._shards[sample.shard].name}/{sample.key}"
-        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+        return make_printable(name)
 
     def read(self, index: int) -> bytes:
         """Return the image's bytes; see :meth:`ImportSource.read`."""

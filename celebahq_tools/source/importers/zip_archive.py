@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from celebahq_tools.errors import InputError, RejectionError
+from celebahq_tools.printable import make_printable
 from celebahq_tools.source.importers.base import EncodedSource, ImportRequest
 from celebahq_tools.source.importers.files import MAX_TABLE_BYTES, TABLE
 from celebahq_tools.source.photo import MAX_BYTES
@@ -47,7 +48,7 @@ class ZipSource(EncodedSource):
 
     def name(self, index: int) -> str:
         """Return the entry's name, in a form that text files can hold."""
-        return self._entries[index].filename.encode("utf-8", "backslashreplace").decode("utf-8")
+        return make_printable(self._entries[index].filename)
 
     def read(self, index: int) -> bytes:
         """Return the entry's bytes; see :meth:`ImportSource.read`."""
